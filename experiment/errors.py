@@ -1,0 +1,28 @@
+"""The two ways a run ends early on purpose: the user's mistake, and a number that is not finite."""
+
+import contextlib
+
+
+class UserError(Exception):
+    """A mistake the user can mend. The binary shows it as one line and exits with status 2."""
+
+
+class NonFiniteError(Exception):
+    """A loss or score became NaN or infinite. The binary shows it as one line and exits with status 1."""
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Turns a ValueError or OSError of the block into a UserError."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise UserError(one_line(error)) from error
+
+
+def one_line(error):
+    """Returns the message of an error on one line, with the file of an OSError named."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

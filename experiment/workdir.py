@@ -1,0 +1,283 @@
+"""One run's directory: config.json, metrics.jsonl, checkpoints/, figures/, summary.json.
+
+A run is a sequence of named stages, each a pure function of the config and of earlier stages. A finished stage is
+kept and given back; a loop starts again from its newest checkpoint; so a run started again with the same command
+ends as if it had never been stopped.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import time
+
+import jax
+import numpy as np
+
+from experiment import checkpoint, figures
+from experiment.errors import NonFiniteError, UserError
+from experiment.metrics import Metrics, plain
+from experiment.progress import Progress
+
+CHECKPOINT_EVERY_S = 30.0
+
+
+def read_summary(path, config):
+    """Returns the summary of a finished workdir, or None where there is no finished run.
+
+    Args:
+        path: the workdir, which need not exist.
+        config: the run's config as plain JSON types.
+
+    Raises:
+        UserError: the workdir holds another config, or files of something else.
+    """
+    path = pathlib.Path(path)
+    with _naming(path):
+        if not (path / "config.json").exists():
+            foreign = [name for name in ("metrics.jsonl", "summary.json", "checkpoints") if (path / name).exists()]
+            if foreign:
+                raise UserError(f"--workdir={path}: has {foreign[0]} but no config.json; choose another directory")
+            return None
+        saved = _read_json(path / "config.json")
+        if saved != config:
+            raise UserError(
+                f"--workdir={path}: holds a run of another config ({_difference(saved, config)}); "
+                "choose another directory, or give that config again to resume it"
+            )
+        return _read_json(path / "summary.json") if (path / "summary.json").exists() else None
+
+
+class Workdir:
+    """What a run writes and where it resumes; a context manager.
+
+    Args:
+        path: the directory, made if need be.
+        config: the run's config as plain JSON types, written to config.json.
+        signals: what handles SIGTERM and SIGINT; without it they do what they did before.
+        tensorboard: whether metrics are copied to PATH/tensorboard.
+
+    Raises:
+        UserError: the directory cannot be written, or another process is using it.
+    """
+
+    def __init__(self, path, config, *, signals=None, tensorboard=False):
+        self.path = pathlib.Path(path)
+        self.signals = signals or checkpoint.Signals()
+        self._start = time.monotonic()
+        self._earlier_s = 0.0
+        with _naming(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.path)
+            if not (self.path / "config.json").exists():
+                self._write("config.json", json.dumps(config, indent=2) + "\n")
+            self._metrics = Metrics(
+                self.path / "metrics.jsonl",
+                tensorboard_dir=self.path / "tensorboard" if tensorboard else None,
+            )
+        self._checkpoints = checkpoint.Checkpoints(self.path / "checkpoints")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._metrics.close()
+        os.close(self._lock)
+
+    def elapsed_s(self):
+        """Returns the seconds this run has taken, those of earlier processes up to their last save included."""
+        return self._earlier_s + time.monotonic() - self._start
+
+    def stage(self, name, fn):
+        """Returns fn(), computed once in the life of the workdir and kept.
+
+        Args:
+            name: unique in the run.
+            fn: no arguments; returns nested dicts of arrays and numbers.
+
+        Returns:
+            Nested dicts of numpy arrays, the same whether just computed or read back.
+
+        Raises:
+            NonFiniteError: a NaN in the result.
+        """
+        saved = self._restore(name)
+        if saved is not None:
+            return saved[1]
+        progress = Progress(name)
+        result = _numpy_dicts(name, fn())
+        with self.signals.deferred():
+            self._save(name, 1, result)
+        progress.close()
+        return result
+
+    def loop(self, name, state, step_fn, *, num_steps, steps_per_call=1):
+        """Returns the state after num_steps, resumed from the newest checkpoint of this loop.
+
+        Args:
+            name: unique in the run; the `stage` of its metrics rows.
+            state: pytree of arrays (typed keys included); a checkpoint must have the same shapes.
+            step_fn: (state, step) -> (state, info), advancing steps_per_call steps from step. info is a dict of
+                scalars, or of arrays [steps_per_call] that are checked one by one and logged by their mean.
+            num_steps: a multiple of steps_per_call.
+
+        Raises:
+            NonFiniteError: an info value or the state is not finite; the last good checkpoint stays.
+            Interrupted: a signal arrived; the state is saved.
+        """
+        if num_steps % steps_per_call:
+            raise ValueError(f"{name}: num_steps {num_steps} is not a multiple of steps_per_call {steps_per_call}")
+        state, step = checkpoint.without_weak_types(state), 0
+        saved = self._restore(name, state)
+        if saved is not None:
+            step, state = saved
+        if step >= num_steps:
+            return state
+        progress = Progress(name, total=num_steps, initial=step)
+        last_save = time.monotonic()
+        with self.signals.deferred():
+            while step < num_steps:
+                state, info = step_fn(state, step)
+                values = _check_info(name, step, jax.device_get(info))
+                step += steps_per_call
+                with _naming(self.path):
+                    self._metrics.write(name, step, **values)
+                progress.update(steps_per_call, values)
+                now = time.monotonic()
+                if step == num_steps or now - last_save >= CHECKPOINT_EVERY_S or self.signals.pending is not None:
+                    checkpoint.check_finite(name, step, state)
+                    self._save(name, step, state)
+                    last_save = now
+                    self.signals.check()
+        progress.close()
+        return state
+
+    def log(self, stage, step, **values):
+        """Appends one row to metrics.jsonl; (stage, step) must be new in this process."""
+        with _naming(self.path):
+            self._metrics.write(stage, step, **values)
+
+    def rows(self, stage=None):
+        """Returns the rows of metrics.jsonl, of one stage or of all."""
+        return self._metrics.rows(stage)
+
+    def track(self, iterable, name, total=None):
+        """Yields from the iterable and shows progress."""
+        progress = Progress(name, total=total if total is not None else len(iterable))
+        for item in iterable:
+            yield item
+            progress.update()
+        progress.close()
+
+    def save_figure(self, name, figure, rows):
+        """Writes figures/NAME.png and, with the plotted points (flat dicts), figures/NAME.csv."""
+        with _naming(self.path):
+            (self.path / "figures").mkdir(exist_ok=True)
+            self._write(f"figures/{name}.png", figures.png(figure))
+            self._write(f"figures/{name}.csv", figures.table(rows))
+
+    def write_text(self, name, text):
+        """Writes a file of the workdir in one piece."""
+        with _naming(self.path):
+            self._write(name, text)
+
+    def finish(self, summary):
+        """Writes summary.json, which marks the run as finished, and returns what was written."""
+        summary = plain(summary)
+        with _naming(self.path):
+            self._write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        return summary
+
+    def _restore(self, name, target=None):
+        saved = self._checkpoints.restore(name, target)
+        if saved is None:
+            return None
+        step, state, notes = saved
+        self._earlier_s = max(self._earlier_s, notes["elapsed_s"])
+        return step, state
+
+    def _save(self, name, step, state):
+        self._checkpoints.save(name, step, state, elapsed_s=self.elapsed_s())
+
+    def _write(self, name, content):
+        """Writes a file under a temporary name and renames it."""
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}.part")
+        try:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            error.filename = str(target)
+            raise
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Turns an OSError of a write into a UserError that names the workdir."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise UserError(
+            f"--workdir={path}: cannot use {where}: {error.strerror}; "
+            "free space or permissions there, or choose another directory"
+        ) from error
+
+
+def _lock(path):
+    """Returns a descriptor that holds the workdir until this process ends, however it ends."""
+    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(f"--workdir={path}: another process is running in it; wait for it or choose another") from None
+    return descriptor
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); restore the file or choose another --workdir") from None
+
+
+def _difference(saved, wanted, prefix=""):
+    """Returns words for the first field in which two configs differ."""
+    for key in sorted(saved.keys() | wanted.keys()):
+        there, here = saved.get(key), wanted.get(key)
+        if there != here or (key in saved) != (key in wanted):
+            if isinstance(there, dict) and isinstance(here, dict):
+                return _difference(there, here, f"{prefix}{key}.")
+            absent = [word for word, side in (("there", saved), ("here", wanted)) if key not in side]
+            if absent:
+                return f"config.{prefix}{key} is absent {absent[0]}"
+            return f"config.{prefix}{key} is {json.dumps(there)} there and {json.dumps(here)} here"
+    return "no difference"
+
+
+def _check_info(stage, step, info):
+    """Returns {name: float}, or raises NonFiniteError at the first step with a value that is not finite."""
+    values = {}
+    for name, value in info.items():
+        value = np.asarray(value)
+        finite = np.isfinite(value)
+        if not finite.all():
+            bad = step + (int(np.argmin(finite)) if value.ndim else 0)
+            raise NonFiniteError(f"{stage}: {name} is not finite at step {bad}; the last good checkpoint is kept")
+        values[name] = float(value.mean()) if value.ndim else value.item()
+    return values
+
+
+def _numpy_dicts(stage, tree):
+    """Returns nested dicts of numpy arrays, checked to be what a stage may return."""
+    if isinstance(tree, dict):
+        return {str(key): _numpy_dicts(f"{stage}/{key}", value) for key, value in tree.items()}
+    array = np.asarray(jax.device_get(tree))
+    if array.dtype.kind not in "biuf" and array.dtype != jax.numpy.bfloat16:
+        raise TypeError(f"{stage}: a stage returns nested dicts of numbers and arrays, not {type(tree).__name__}")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise NonFiniteError(f"{stage}: not a number")
+    return array

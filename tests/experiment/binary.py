@@ -1,0 +1,54 @@
+"""Runs a binary as a user does, in a process of its own."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def environment():
+    """Returns an environment in which the checkout's packages and the toy system are found."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "experiment")])}
+
+
+def start(module, *args, cwd=ROOT, cache=None):
+    """Returns the started process, with stdout and stderr as pipes."""
+    cache_flag = [] if cache is None else [f"--compilation_cache={cache}"]
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, args), *cache_flag],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(module, *args, **kwargs):
+    """Returns (exit status, stdout, stderr)."""
+    process = start(module, *args, **kwargs)
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+def run_and_signal(module, *args, signum, after_s, **kwargs):
+    """Returns (exit status, stderr) of a process that gets a signal after some seconds; it may have ended before."""
+    process = start(module, *args, **kwargs)
+    time.sleep(after_s)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+def figures(workdir):
+    """Returns what must not depend on interruptions: the summary's figures and the metrics rows."""
+    summary = json.loads((pathlib.Path(workdir) / "summary.json").read_text())
+    return summary["figures"], (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
+
+
+SIGNALLED = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}

@@ -1,0 +1,11 @@
+"""A smallest system, for the tests of the binaries' contract."""
+
+from experiment import app
+
+
+def main(argv=None):
+    app.main(system="toy", runs={"walk": "toy.walk"}, default_config="toy/config.py", argv=argv)
+
+
+if __name__ == "__main__":
+    main()
