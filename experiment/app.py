@@ -50,15 +50,27 @@ def main(*, system, runs, default_config, argv=None):
         argv: as sys.argv.
     """
     words = sys.argv if argv is None else argv
-    sys.exit(guarded(lambda: _main(system, runs, default_config, words), debug="--debug" in words))
+
+    def body(signals):
+        summary = run(system=system, runs=runs, default_config=default_config, argv=words, signals=signals)
+        return None if summary is None else json.dumps(summary, allow_nan=False)
+
+    sys.exit(guarded(body, debug="--debug" in words))
 
 
 def guarded(body, debug=False):
-    """Returns the exit status of body(), with its ends on purpose shown as one line on stderr."""
-    from experiment.checkpoint import Interrupted
+    """Returns the exit status of a binary and prints the text that body(signals) returns as its only stdout.
 
+    Ends on purpose show as one line on stderr: the user's mistake 2, a number that is not finite 1, a signal 128 + its
+    number.
+    """
+    from experiment.checkpoint import Interrupted, Signals
+
+    signals = Signals()
+    say_plainly()
     try:
-        body()
+        with contextlib.redirect_stdout(sys.stderr), signals.installed():
+            text = body(signals)
     except (UserError, errors.NonFiniteError) as error:
         if debug:
             traceback.print_exc()
@@ -67,26 +79,28 @@ def guarded(body, debug=False):
     except Interrupted as interrupt:
         print(f"stopped by {interrupt}; the same command resumes", file=sys.stderr)
         return 128 + interrupt.signum
+    if text is not None:
+        print(text, flush=True)
     return 0
 
 
-def _main(system, runs, default_config, argv):
-    from experiment.checkpoint import Signals
+def run(*, system, runs, default_config, argv, signals):
+    """Returns the summary of the run that argv asks for, or None where it asks for help.
 
-    signals = Signals()
-    say_plainly()
-    with contextlib.redirect_stdout(sys.stderr), signals.installed():
-        options = parse_flags(system, runs, default_config, argv)
-        if options is None:
-            return
-        summary = _execute(system, runs, options, signals)
-    print(json.dumps(summary, allow_nan=False), flush=True)
+    Args:
+        system: as for `main`, like runs and default_config.
+        argv: as sys.argv.
+        signals: experiment.checkpoint.Signals, installed.
 
-
-def _execute(system, runs, options, signals):
-    """Returns the summary of a run, from its workdir where it is finished already."""
+    Raises:
+        UserError: a mistake in argv, the config, its input files or the workdir.
+        NonFiniteError: a loss or score that is not finite.
+    """
     from experiment import workdir as workdirs
 
+    options = parse_flags(system, runs, default_config, argv)
+    if options is None:
+        return None
     config = json.loads(options.config.to_json_best_effort())
     name = options.config.get("run")
     if name not in runs:

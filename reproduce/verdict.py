@@ -1,0 +1,68 @@
+"""A verdict is computed: the 95% interval of a measured figure against the interval that the claim accepts."""
+
+import math
+from typing import NamedTuple
+
+HOLDS = "holds"
+FAILS = "fails"
+NOT_DECIDED = "not decided at this scale"
+
+
+class Measured(NamedTuple):
+    """A measured figure.
+
+    Attributes:
+        value: the mean over seeds.
+        standard_error: of that mean; 0 where the figure is exact.
+        num_seeds: how many seeds the standard error comes from.
+    """
+
+    value: float
+    standard_error: float = 0.0
+    num_seeds: int = 1
+
+    def interval(self):
+        """Returns (low, high), the 95% Student interval; the whole line where one seed leaves the error unknown."""
+        if self.standard_error == 0.0:
+            return self.value, self.value
+        if self.num_seeds < 2:
+            return -math.inf, math.inf
+        from scipy import stats
+
+        margin = float(stats.t.ppf(0.975, self.num_seeds - 1)) * self.standard_error
+        return self.value - margin, self.value + margin
+
+
+class Accepted(NamedTuple):
+    """The closed interval of figures that agree with a claim; None leaves a side open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def words(self):
+        """Returns the interval as a reader writes it."""
+        if self.low is None:
+            return f"at most {self.high:g}"
+        if self.high is None:
+            return f"at least {self.low:g}"
+        return f"{self.low:g} to {self.high:g}"
+
+
+def decide(measured, accepted, *, scale_decides=True):
+    """Returns HOLDS, FAILS or NOT_DECIDED.
+
+    Args:
+        measured: Measured.
+        accepted: Accepted.
+        scale_decides: False where the run was too small to bear on the claim, whatever came out.
+    """
+    low, high = measured.interval()
+    floor = -math.inf if accepted.low is None else accepted.low
+    ceiling = math.inf if accepted.high is None else accepted.high
+    if not scale_decides or math.isnan(measured.value):
+        return NOT_DECIDED
+    if floor <= low and high <= ceiling:
+        return HOLDS
+    if high < floor or low > ceiling:
+        return FAILS
+    return NOT_DECIDED
