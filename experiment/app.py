@@ -25,6 +25,7 @@ from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
 from experiment import errors
 from experiment.errors import UserError
+from experiment.signals import Interrupted, Signals
 
 CACHE_OFF = "off"
 _PACKAGES = (
@@ -64,8 +65,6 @@ def guarded(body, debug=False):
     Ends on purpose show as one line on stderr: the user's mistake 2, a number that is not finite 1, a signal 128 + its
     number.
     """
-    from experiment.checkpoint import Interrupted, Signals
-
     signals = Signals()
     say_plainly()
     try:
@@ -90,7 +89,7 @@ def run(*, system, runs, default_config, argv, signals):
     Args:
         system: as for `main`, like runs and default_config.
         argv: as sys.argv.
-        signals: experiment.checkpoint.Signals, installed.
+        signals: experiment.signals.Signals, installed.
 
     Raises:
         UserError: a mistake in argv, the config, its input files or the workdir.

@@ -19,6 +19,7 @@ from experiment import checkpoint, figures
 from experiment.errors import NonFiniteError, UserError
 from experiment.metrics import Metrics, plain
 from experiment.progress import Progress
+from experiment.signals import Signals
 
 CHECKPOINT_EVERY_S = 30.0
 
@@ -64,7 +65,7 @@ class Workdir:
 
     def __init__(self, path, config, *, signals=None, tensorboard=False):
         self.path = pathlib.Path(path)
-        self.signals = signals or checkpoint.Signals()
+        self.signals = signals or Signals()
         self._start = time.monotonic()
         self._earlier_s = 0.0
         with _naming(self.path):

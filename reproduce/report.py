@@ -20,7 +20,7 @@ PAPERS = {
 _CLASSES = {HOLDS: "holds", FAILS: "fails", NOT_DECIDED: "open"}
 _STYLE = """
 :root { --ink: #1d2733; --soft: #5c6b7a; --line: #dfe5ea; --holds: #1f7a3d; --fails: #b3261e; --open: #8a6100; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2.5rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.9rem; margin-bottom: .2rem; }
 h2 { margin-top: 3rem; border-bottom: 2px solid var(--line); }
 h3 { margin: 2rem 0 .3rem; font-size: 1.05rem; }

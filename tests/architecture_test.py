@@ -1,4 +1,4 @@
-"""Holds the floors: reproduce -> {ntk_asgd, cqd, darts_perturb} -> experiment, and main -> runs -> algorithms inside."""
+"""Holds the floors: reproduce over the three systems over experiment, and main over runs over algorithms inside."""
 
 import ast
 import pathlib

@@ -6,7 +6,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -34,15 +33,6 @@ def run(module, *args, **kwargs):
     process = start(module, *args, **kwargs)
     out, err = process.communicate(timeout=600)
     return process.returncode, out, err
-
-
-def run_and_signal(module, *args, signum, after_s, **kwargs):
-    """Returns (exit status, stderr) of a process that gets a signal after some seconds; it may have ended before."""
-    process = start(module, *args, **kwargs)
-    time.sleep(after_s)
-    process.send_signal(signum)
-    _, err = process.communicate(timeout=120)
-    return process.returncode, err
 
 
 def figures(workdir):

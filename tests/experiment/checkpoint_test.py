@@ -1,4 +1,3 @@
-import signal
 import subprocess
 import sys
 import time
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiment.checkpoint import Checkpoints, Interrupted, Signals, check_finite, without_weak_types
+from experiment.checkpoint import Checkpoints, check_finite, without_weak_types
 from experiment.errors import NonFiniteError, UserError
 from tests.experiment import binary
 
@@ -98,25 +97,3 @@ def test_a_state_that_is_not_finite_is_named():
     check_finite("train", 3, state())
     with pytest.raises(NonFiniteError, match=r"train: \.weights\['a'\] is not finite at step 3"):
         check_finite("train", 3, state()._replace(weights={"a": jnp.array([1.0, jnp.inf])}))
-
-
-def test_a_signal_waits_inside_deferred_and_a_second_one_does_not():
-    signals = Signals()
-    reached = []
-
-    def block(*signums):
-        with signals.deferred():
-            for signum in signums:
-                signal.raise_signal(signum)
-            reached.append(signums)
-
-    with signals.installed():
-        with pytest.raises(Interrupted) as stop:
-            signal.raise_signal(signal.SIGTERM)
-        assert stop.value.signum == signal.SIGTERM
-        with pytest.raises(Interrupted):
-            block(signal.SIGINT)
-        assert reached == [(signal.SIGINT,)]
-        with pytest.raises(Interrupted):
-            block(signal.SIGTERM, signal.SIGTERM)
-        assert reached == [(signal.SIGINT,)]

@@ -1,0 +1,62 @@
+"""SIGTERM and SIGINT: they end a run at the next moment at which what is worth saving is saved.
+
+Imports nothing heavy, so that the handlers stand before jax is loaded.
+"""
+
+import contextlib
+import signal
+import threading
+
+
+class Interrupted(BaseException):
+    """SIGTERM or SIGINT arrived and what had to be saved is saved."""
+
+    def __init__(self, signum):
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+class Signals:
+    """SIGTERM and SIGINT: raised at once as Interrupted, or kept for the next good moment inside `deferred`.
+
+    A second signal does not wait. Outside the main thread, where Python delivers no signals, nothing is installed.
+    """
+
+    def __init__(self):
+        self.pending = None
+        self._deferring = False
+
+    def _handle(self, signum, _frame):
+        if self._deferring and self.pending is None:
+            self.pending = signum
+        else:
+            raise Interrupted(signum)
+
+    @contextlib.contextmanager
+    def installed(self):
+        """Handles the two signals inside the block and puts the old handlers back after it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        old = {signum: signal.signal(signum, self._handle) for signum in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for signum, handler in old.items():
+                signal.signal(signum, handler)
+
+    @contextlib.contextmanager
+    def deferred(self):
+        """Keeps a signal until the block ends or calls `check`."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+        self.check()
+
+    def check(self):
+        """Raises Interrupted if a signal is pending."""
+        if self.pending is not None:
+            signum, self.pending = self.pending, None
+            raise Interrupted(signum)
