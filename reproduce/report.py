@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import math
 import pathlib
 
 from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED
@@ -42,6 +43,8 @@ a { color: inherit; }
 
 def number(measured):
     """Returns a figure as a reader writes it, with its standard error where there is one."""
+    if math.isnan(measured.value):
+        return "not measured"
     if measured.standard_error:
         return f"{measured.value:.3g} ± {measured.standard_error:.2g}"
     return f"{measured.value:.4g}"
@@ -69,7 +72,7 @@ def as_json(results, summaries, scale):
             "statement": result.claim.statement,
             "source": result.claim.source,
             "published": result.claim.published,
-            "measured": result.measured.value,
+            "measured": None if math.isnan(result.measured.value) else result.measured.value,
             "standard_error": result.measured.standard_error,
             "num_seeds": result.measured.num_seeds,
             "accepted": list(result.claim.accepted),
@@ -145,7 +148,7 @@ def _system(system, results, summaries, runs_dir):
 
 
 def _claim(result, summaries, runs_dir, shown):
-    """Returns the section of one claim; a plot or text that an earlier section showed is not shown again."""
+    """Returns the section of one claim; a plot or text that an earlier section showed is linked to."""
     claim = result.claim
     summary = summaries[f"{claim.system}/{claim.run}"]
     workdir = runs_dir / claim.system / claim.run
@@ -155,16 +158,19 @@ def _claim(result, summaries, runs_dir, shown):
         f"Measured: {_text(number(result.measured))} over {result.measured.num_seeds} seed(s); accepted: "
         f"{_text(claim.accepted.words())}; {_verdict(result)}. {_text(claim.note)}</p>",
     ]
-    for name in claim.plots:
-        picture = workdir / "figures" / f"{name}.png"
-        if picture not in shown and picture.exists():
-            shown.add(picture)
-            data = base64.b64encode(picture.read_bytes()).decode()
-            parts.append(f'<figure><img alt="{_text(claim.title)}" src="data:image/png;base64,{data}"></figure>')
-    for name in claim.texts:
-        document = workdir / name
-        if document not in shown and document.exists():
-            shown.add(document)
-            parts.append(f"<pre>{_text(document.read_text(encoding='utf-8').rstrip())}</pre>")
+    for name in (*(f"figures/{plot}.png" for plot in claim.plots), *claim.texts):
+        path, anchor = workdir / name, f"{claim.run}-{pathlib.Path(name).stem}"
+        if not path.exists():
+            continue
+        if path in shown:
+            parts.append(f'<p class="soft"><a href="#{_text(anchor)}">{_text(path.stem)}: above</a></p>')
+        elif path.suffix == ".png":
+            data = base64.b64encode(path.read_bytes()).decode()
+            picture = f'<img alt="{_text(claim.title)}" src="data:image/png;base64,{data}">'
+            parts.append(f'<figure id="{_text(anchor)}">{picture}</figure>')
+        else:
+            words = path.read_text(encoding="utf-8").rstrip()
+            parts.append(f'<pre id="{_text(anchor)}">{_text(words)}</pre>')
+        shown.add(path)
     parts.append(f"<pre>{_text(result.command)}</pre><p class='soft'>{summary['wall_time_s']:.0f} s</p>")
     return "".join(parts)

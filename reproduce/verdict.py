@@ -42,10 +42,10 @@ class Accepted(NamedTuple):
     def words(self):
         """Returns the interval as a reader writes it."""
         if self.low is None:
-            return f"at most {self.high:g}"
+            return f"at most {self.high:.3g}"
         if self.high is None:
-            return f"at least {self.low:g}"
-        return f"{self.low:g} to {self.high:g}"
+            return f"at least {self.low:.3g}"
+        return f"{self.low:.3g} to {self.high:.3g}"
 
 
 def decide(measured, accepted, *, scale_decides=True):

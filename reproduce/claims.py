@@ -1,0 +1,151 @@
+"""The claims: what a paper says, the config that re-measures it, the figure, and what would agree with it.
+
+What is accepted was set from the papers and from exact values before the runs that it judges. A claim that a run is too
+small for says so in `decided_at`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from reproduce.verdict import Accepted, Measured
+
+EVERY_REAL_SCALE = ("laptop", "paper")
+
+
+class Claim(NamedTuple):
+    """One claim of one paper.
+
+    Attributes:
+        name: identifier, also the anchor in the report.
+        system: package whose run measures it.
+        run: name of the config in configs/SYSTEM/.
+        title: a few words.
+        statement: the claim, and what of it is measured.
+        source: where the paper says it.
+        published: the paper's figure or words.
+        measure: figures of summary.json -> Measured.
+        accepted: Accepted.
+        plots: names in figures/ of the run.
+        texts: names of text files of the run.
+        note: what to know when reading the figure.
+        decided_at: scales at which the run can decide the claim.
+    """
+
+    name: str
+    system: str
+    run: str
+    title: str
+    statement: str
+    source: str
+    published: str
+    measure: Callable
+    accepted: Accepted
+    plots: tuple = ()
+    texts: tuple = ()
+    note: str = ""
+    decided_at: tuple = EVERY_REAL_SCALE
+
+
+def at(*path):
+    """Returns a function from a run's figures to the Measured that stands under a path of keys.
+
+    The entry is {"value", "seeds", and "se" or "sd"}; a plain number is exact.
+    """
+
+    def measure(figures):
+        entry = figures
+        for key in path:
+            entry = entry[key]
+        if not isinstance(entry, dict):
+            entry = {"value": entry}
+        value = math.nan if entry["value"] is None else float(entry["value"])
+        seeds = int(entry.get("seeds", 1))
+        error = entry.get("se")
+        if error is None:
+            error = (entry.get("sd") or 0.0) / math.sqrt(seeds)
+        return Measured(value, float(error), seeds)
+
+    return measure
+
+
+def _decay(dim, low, high):
+    theory = -dim / (dim - 1)
+    return Claim(
+        name=f"decay-d{dim}",
+        system="ntk_asgd",
+        run="eigen_decay",
+        title=f"NTK eigenvalues decay as i^({theory:g}), d = {dim}",
+        statement=(
+            f"For ReLU and inputs uniform on the sphere in {dim} dimensions, the eigenvalues of the NTK's integral "
+            "operator fall as i^(-d/(d-1)). Measured: the log-log slope of the exact spectrum past index 1000."
+        ),
+        source="Assumption A4 and Corollary 2; Figure 1",
+        published=f"{theory:g}",
+        measure=at(f"d{dim}", "exact_tail_slope"),
+        accepted=Accepted(low, high),
+        plots=("eigen_decay",),
+        note="The slope nears its limit from below as the window moves out: the spectrum is a staircase of degrees.",
+    )
+
+
+def _rate(beta, r):
+    theory = -2 * r * beta / (2 * r * beta + 1)
+    return Claim(
+        name=f"rate-beta{beta:g}-r{r:g}",
+        system="ntk_asgd",
+        run="rates",
+        title=f"averaged SGD converges as T^({theory:.3f}), beta = {beta:g}, r = {r:g}",
+        statement=(
+            "With lambda = T^(-beta/(2 r beta + 1)) the excess risk of averaged one-pass SGD falls as "
+            "T^(-2 r beta/(2 r beta + 1)), the minimax optimal rate. Measured: the log-log slope over T of the "
+            "reference dynamics in the eigenbasis, for a target on the edge of its class."
+        ),
+        source="Theorem 1 and Corollary 1",
+        published=f"{theory:.3f}",
+        measure=at(f"beta{beta:g}_r{r:g}", "slope"),
+        accepted=Accepted(theory - 0.05, theory + 0.05),
+        plots=("rates",),
+    )
+
+
+NTK_ASGD = (
+    _decay(3, -1.51, -1.49),
+    _decay(5, -1.3, -1.2),
+    Claim(
+        name="gram-d3",
+        system="ntk_asgd",
+        run="eigen_decay",
+        title="a wide network's Gram matrix shows the exact spectrum",
+        statement=(
+            "At initialisation the NTK of a wide two-layer network has, on n random inputs, the eigenvalues of the "
+            "integral operator. Measured: median relative deviation of the 30 largest from the exact ones, d = 3."
+        ),
+        source="Figure 1 (M = 20,000, n = 10,000)",
+        published="figure only",
+        measure=at("d3", "network_top30_median_deviation"),
+        accepted=Accepted(high=0.2),
+        plots=("eigen_decay",),
+    ),
+    _rate(2.0, 0.5),
+    _rate(2.0, 1.0),
+    _rate(1.5, 0.75),
+    Claim(
+        name="averaging",
+        system="ntk_asgd",
+        run="rates",
+        title="the average converges where the last iterate does not",
+        statement=(
+            "At a constant step the last iterate stays at a noise floor; the average of all iterates goes on "
+            "converging. Measured: risk of the last iterate over that of the average at the largest T, beta = 2, "
+            "r = 1/2."
+        ),
+        source="Algorithm 1, section 3",
+        published="words only",
+        measure=at("beta2_r0.5", "last_over_averaged"),
+        accepted=Accepted(low=10.0),
+        plots=("rates", "network"),
+    ),
+)
+
+CLAIMS = NTK_ASGD

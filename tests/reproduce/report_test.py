@@ -1,0 +1,104 @@
+import json
+
+import pytest
+
+from reproduce import claims, main, report
+from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, Accepted, Measured, decide
+
+SUMMARY = {
+    "seeds": [0],
+    "device": {"platform": "cpu", "kind": "cpu", "count": 1, "cpus": 2},
+    "wall_time_s": 3.0,
+    "versions": {"jax": "0.0"},
+    "figures": {"a": {"value": 0.5, "sd": 0.2, "seeds": 4}, "b": {"value": None}, "c": 2.0},
+}
+
+
+def claim(name, path, accepted, **fields):
+    return claims.Claim(
+        name=name,
+        system="cqd",
+        run="toy",
+        title=f"{name} <b>",
+        statement="x < y & z",
+        source="Table 1",
+        published="0.4",
+        measure=claims.at(*path),
+        accepted=accepted,
+        **fields,
+    )
+
+
+@pytest.fixture
+def results(tmp_path):
+    figures = tmp_path / "cqd" / "toy" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "plot.png").write_bytes(b"\x89PNG picture")
+    (tmp_path / "cqd" / "toy" / "answers.txt").write_text("observed: A -> B\n")
+    chosen = [
+        claim("holds", ("c",), Accepted(low=1.0), plots=("plot",), texts=("answers.txt",)),
+        claim("fails", ("c",), Accepted(high=1.0), plots=("plot", "absent")),
+        claim("wide", ("a",), Accepted(0.4, 0.6)),
+        claim("missing", ("b",), Accepted(0.4, 0.6)),
+    ]
+    measured = [item.measure(SUMMARY["figures"]) for item in chosen]
+    return [
+        main.Result(item, value, decide(value, item.accepted), "python -m cqd.main")
+        for item, value in zip(chosen, measured, strict=True)
+    ]
+
+
+def test_figures_are_read_with_their_standard_error():
+    assert claims.at("a")(SUMMARY["figures"]) == Measured(0.5, 0.1, 4)
+    assert claims.at("c")(SUMMARY["figures"]) == Measured(2.0)
+
+
+def test_verdicts_follow_the_figures(results):
+    assert [result.verdict for result in results] == [HOLDS, FAILS, NOT_DECIDED, NOT_DECIDED]
+
+
+def test_the_page_holds_every_claim_once_with_its_plot_inside(results, tmp_path):
+    page = report.as_html(results, {"cqd/toy": SUMMARY}, "laptop", tmp_path)
+    for result in results:
+        assert page.count(f'id="{result.claim.name}"') == 1
+    assert page.count("data:image/png;base64,") == 1
+    assert page.count("plot: above") == 1
+    assert "observed: A -&gt; B" in page
+    assert "x &lt; y &amp; z" in page
+    assert "<b>" not in page
+    assert "not measured" in page
+    assert 'src="http' not in page
+
+
+def test_the_json_is_strict_and_complete(results):
+    text = report.as_json(results, {"cqd/toy": SUMMARY}, "laptop")
+    data = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert [entry["verdict"] for entry in data["claims"]] == [HOLDS, FAILS, NOT_DECIDED, NOT_DECIDED]
+    assert data["claims"][3]["measured"] is None
+    assert data["runs"]["cqd/toy"]["versions"] == {"jax": "0.0"}
+
+
+def test_the_table_counts_verdicts(results):
+    lines = report.table(results).splitlines()
+    assert lines[-1] == f"4 claims: 1 {HOLDS}, 1 {FAILS}, 2 {NOT_DECIDED}"
+    assert len({line.rindex("0.4") for line in lines[2:6]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "--workdir"),
+        (["--workdir=w", "--scale=huge"], "scale"),
+        (["--workdir=w", "--only=ntk_asgd,nas"], "nas"),
+        (["--workdir=w", "more"], "unexpected argument 'more'"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(capsys, args, words):
+    with pytest.raises(SystemExit) as stop:
+        main.main(["reproduce", *args])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert words in err
