@@ -152,10 +152,11 @@ def _claim(result, summaries, runs_dir, shown):
     claim = result.claim
     summary = summaries[f"{claim.system}/{claim.run}"]
     workdir = runs_dir / claim.system / claim.run
+    seeds = f" over {result.measured.num_seeds} seeds" if result.measured.num_seeds > 1 else ""
     parts = [
         f'<h3 id="{_text(claim.name)}">{_text(claim.title)}</h3><p>{_text(claim.statement)}</p>',
         f'<p class="soft">{_text(claim.source)}. Published: {_text(claim.published)}. '
-        f"Measured: {_text(number(result.measured))} over {result.measured.num_seeds} seed(s); accepted: "
+        f"Measured: {_text(number(result.measured))}{seeds}; accepted: "
         f"{_text(claim.accepted.words())}; {_verdict(result)}. {_text(claim.note)}</p>",
     ]
     for name in (*(f"figures/{plot}.png" for plot in claim.plots), *claim.texts):
@@ -172,5 +173,5 @@ def _claim(result, summaries, runs_dir, shown):
             words = path.read_text(encoding="utf-8").rstrip()
             parts.append(f'<pre id="{_text(anchor)}">{_text(words)}</pre>')
         shown.add(path)
-    parts.append(f"<pre>{_text(result.command)}</pre><p class='soft'>{summary['wall_time_s']:.0f} s</p>")
+    parts.append(f"<pre>{_text(result.command)}  # {summary['wall_time_s']:.0f} s</pre>")
     return "".join(parts)
