@@ -1,0 +1,17 @@
+"""The binary of this system: python -m ntk_asgd.main --config=configs/ntk_asgd/RUN.py --workdir=DIR."""
+
+from experiment import app
+
+RUNS = {
+    "eigen_decay": "ntk_asgd.runs.eigen_decay",
+    "rates": "ntk_asgd.runs.rates",
+}
+
+
+def main(argv=None):
+    """Runs the binary."""
+    app.main(system="ntk_asgd", runs=RUNS, default_config="configs/ntk_asgd/rates.py", argv=argv)
+
+
+if __name__ == "__main__":
+    main()

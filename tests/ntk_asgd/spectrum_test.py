@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk_asgd import infinite, spectrum, sphere
+
+
+@pytest.mark.parametrize("count", [None, 3, 40])
+def test_gram_eigenvalues_are_those_of_a_matrix_with_a_known_spectrum(count):
+    values = 2.0 ** -np.arange(200)
+    basis, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((200, 200)))
+    actual = spectrum.gram_eigenvalues((basis * values) @ basis.T, count)
+    np.testing.assert_allclose(actual, values[:count] / 200, atol=1e-16)
+    assert actual.dtype == np.float64
+
+
+def test_gram_of_points_on_the_sphere_approaches_the_exact_spectrum():
+    x = jax.random.normal(jax.random.key(0), (1_000, 3))
+    x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+    gram = infinite.ntk(x, x, activation="relu", gamma=1.0)
+    exact = spectrum.by_index(*sphere.eigenvalues(dim=3, activation="relu", max_degree=20, gamma=1.0), 9)
+    values = spectrum.gram_eigenvalues(gram, 9)
+    np.testing.assert_allclose(values[0], exact[0], rtol=0.02)
+    np.testing.assert_allclose([values[1:4].mean(), values[4:9].mean()], [exact[1], exact[4]], rtol=0.05)
+
+
+def test_by_index_sorts_and_repeats():
+    listed = spectrum.by_index([4.0, 1.0, 2.0, 0.5, 0.25], [1, 2, 3, 4, 5], 8)
+    np.testing.assert_array_equal(listed, [4, 2, 2, 2, 1, 1, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("count", [11, 16])
+def test_by_index_refuses_what_degrees_left_out_might_change(count):
+    with pytest.raises(ValueError, match="raise max_degree"):
+        spectrum.by_index([4.0, 1.0, 2.0, 0.5, 0.25], [1, 2, 3, 4, 5], count)
+
+
+def test_by_index_takes_multiplicities_past_int64():
+    listed = spectrum.by_index([1.0, 0.5, 0.25, 0.1], np.array([1.0, 1e30, 1e40, 1e50]), 4)
+    np.testing.assert_array_equal(listed, [1, 0.5, 0.5, 0.5])
+
+
+def test_decay_slope_of_a_power_law():
+    index = np.arange(1, 101.0)
+    assert spectrum.decay_slope(3 * index**-1.7, 1, 100) == pytest.approx(-1.7, abs=1e-12)
+    broken = np.where(index < 50, 1.0, 50 / index)
+    assert spectrum.decay_slope(broken, 50, 100) == pytest.approx(-1, abs=1e-12)
+
+
+@pytest.mark.parametrize("window", [(0, 5), (5, 5), (5, 101)])
+def test_decay_slope_refuses_an_impossible_window(window):
+    with pytest.raises(ValueError, match="window"):
+        spectrum.decay_slope(np.ones(100), *window)
+
+
+def test_decay_slope_refuses_eigenvalues_that_are_not_positive():
+    with pytest.raises(ValueError, match="not all positive"):
+        spectrum.decay_slope([1.0, 0.5, 0.0], 1, 3)
+
+
+def test_degrees_of_freedom():
+    values = np.array([1.0, 0.5, 0.1])
+    assert spectrum.degrees_of_freedom(values, 0.5) == pytest.approx(1 / 1.5 + 0.5 + 0.1 / 0.6)
+    assert spectrum.degrees_of_freedom(values, 0.5, [1, 2, 3]) == pytest.approx(1 / 1.5 + 1 + 0.3 / 0.6)
+    long = np.arange(1, 200_001) ** -2.0
+    grown = [spectrum.degrees_of_freedom(long, reg) for reg in (1e-4, 1e-6)]
+    assert np.log(grown[1] / grown[0]) / np.log(1e2) == pytest.approx(0.5, abs=0.01)  # N(lambda) ~ lambda^{-1/beta}
+    with pytest.raises(ValueError, match="regularization"):
+        spectrum.degrees_of_freedom(values, 0.0)
+
+
+def test_impossible_gram_requests_are_refused():
+    with pytest.raises(ValueError, match="square"):
+        spectrum.gram_eigenvalues(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="num_eigenvalues"):
+        spectrum.gram_eigenvalues(np.eye(3), 4)
