@@ -1,6 +1,8 @@
 """SIGTERM and SIGINT: they end a run at the next moment at which what is worth saving is saved.
 
-Imports nothing heavy, so that the handlers stand before jax is loaded.
+Imports nothing heavy, so that the handlers stand before jax is loaded. An exception raised from a handler is lost where
+Python happens to be in a callback that cannot raise (a garbage collector's, a destructor), so a signal also stays
+pending until `check` is called, which a workdir does at every stage, step and row.
 """
 
 import contextlib
@@ -27,9 +29,9 @@ class Signals:
         self._deferring = False
 
     def _handle(self, signum, _frame):
-        if self._deferring and self.pending is None:
-            self.pending = signum
-        else:
+        waits = self._deferring and self.pending is None
+        self.pending = signum
+        if not waits:
             raise Interrupted(signum)
 
     @contextlib.contextmanager
@@ -58,5 +60,4 @@ class Signals:
     def check(self):
         """Raises Interrupted if a signal is pending."""
         if self.pending is not None:
-            signum, self.pending = self.pending, None
-            raise Interrupted(signum)
+            raise Interrupted(self.pending)

@@ -103,6 +103,7 @@ class Workdir:
         Raises:
             NonFiniteError: a NaN in the result.
         """
+        self.signals.check()
         saved = self._restore(name)
         if saved is not None:
             return saved[1]
@@ -133,6 +134,7 @@ class Workdir:
         saved = self._restore(name, state)
         if saved is not None:
             step, state = saved
+        self.signals.check()
         if step >= num_steps:
             return state
         progress = Progress(name, total=num_steps, initial=step)
@@ -156,6 +158,7 @@ class Workdir:
 
     def log(self, stage, step, **values):
         """Appends one row to metrics.jsonl; (stage, step) must be new in this process."""
+        self.signals.check()
         with _naming(self.path):
             self._metrics.write(stage, step, **values)
 
@@ -167,12 +170,14 @@ class Workdir:
         """Yields from the iterable and shows progress."""
         progress = Progress(name, total=total if total is not None else len(iterable))
         for item in iterable:
+            self.signals.check()
             yield item
             progress.update()
         progress.close()
 
     def save_figure(self, name, figure, rows):
         """Writes figures/NAME.png and, with the plotted points (flat dicts), figures/NAME.csv."""
+        self.signals.check()
         with _naming(self.path):
             (self.path / "figures").mkdir(exist_ok=True)
             self._write(f"figures/{name}.png", figures.png(figure))

@@ -69,6 +69,11 @@ def at(*path):
     return measure
 
 
+def _gap_at_largest_t(figures):
+    largest = max(figures["network"], key=lambda name: int(name.removeprefix("T")))
+    return at("network", largest, "sup_gap")(figures)
+
+
 def _decay(dim, low, high):
     theory = -dim / (dim - 1)
     return Claim(
@@ -104,8 +109,12 @@ def _rate(beta, r):
         source="Theorem 1 and Corollary 1",
         published=f"{theory:.3f}",
         measure=at(f"beta{beta:g}_r{r:g}", "slope"),
-        accepted=Accepted(theory - 0.05, theory + 0.05),
+        accepted=Accepted(theory - 0.1, theory + 0.1),
         plots=("rates",),
+        note=(
+            "The rate is asymptotic; at T up to 8,192 lower-order terms move the expected slope by up to 0.07 either "
+            "way (dotted line: the expectation in closed form), hence the tolerance."
+        ),
     )
 
 
@@ -144,7 +153,23 @@ NTK_ASGD = (
         published="words only",
         measure=at("beta2_r0.5", "last_over_averaged"),
         accepted=Accepted(low=10.0),
-        plots=("rates", "network"),
+        plots=("rates",),
+    ),
+    Claim(
+        name="network-follows-rkhs",
+        system="ntk_asgd",
+        run="rates",
+        title="Algorithm 1 on a network follows the RKHS dynamics",
+        statement=(
+            "Trained by Algorithm 1, a wide network's averaged weights give the function that averaged SGD in the RKHS "
+            "of its infinite-width kernel gives on the same samples. Measured: the largest distance of the two "
+            "functions at the largest T, for targets and noise of size at most 1/2."
+        ),
+        source="Proposition A (the eps-gap)",
+        published="any eps > 0 for M large enough",
+        measure=_gap_at_largest_t,
+        accepted=Accepted(high=0.02),
+        plots=("network",),
     ),
 )
 
