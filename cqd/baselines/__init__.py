@@ -1,0 +1,1 @@
+"""What a link predictor has to beat."""

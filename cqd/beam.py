@@ -1,0 +1,154 @@
+"""CQD-Beam: the truth of every entity as the answer of a query tree, keeping the k best entities a variable.
+
+An atom's truth is sigmoid(score). The truth of a query at an entity y is
+
+    entity a:           1 if y = a else 0
+    r(child):           max over x of T(truth of child at x, truth of the atom (x, r, y))
+    and, or:            T, S of the children at y
+    not child:          1 - truth of child at y
+
+which is the best truth over all assignments of the variables, since T and S do not decrease in any argument. A beam
+takes the maximum over the k best x of each variable alone: every branch has a variable, a beam and a maximum of its
+own, and branches meet entity by entity. With k = N nothing is left out and the optimum is exact. Without `not` a beam
+never overstates a truth; under `not` it may, since there the maximum that falls short is subtracted. An `or` under a
+projection shares one variable, as in QTO: max over x of T(S(.., ..), r); the disjunctive normal form, with a variable a
+branch, is another query wherever T does not distribute over S.
+
+The maximum runs over one candidate after another: memory is B N whatever k is.
+
+Axes: b queries of one structure, k candidates, n entities.
+
+References:
+    arXiv 2011.03459, section 3 (beam search over assignments); arXiv 2212.09567 (the optimum of a tree).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from cqd import predictor
+from cqd.query import And, Entity, Not, Or, Projection, children
+from cqd.tnorm import conjunction, disjunction
+
+NORMALIZERS = {"sigmoid": jax.nn.sigmoid}
+
+
+def truth(params, rows, *, structure, tnorm, beam_size, normalize="sigmoid"):
+    """Returns [b, n]: the truth of every entity as the answer of each query.
+
+    Args:
+        params: link predictor.
+        rows: [b, L] entities and relations of the queries in the order of `query.row`.
+        structure: static, `query.structure` of all of them.
+        tnorm: static, a name of `tnorm.T_NORMS`.
+        beam_size: static, candidates kept a variable; N or more keeps all.
+        normalize: static, how a score becomes a truth value.
+    """
+    return _Forward(params, rows, tnorm, beam_size, normalize).walk(structure)[0]
+
+
+def proofs(params, rows, answers, *, structure, tnorm, beam_size, normalize="sigmoid"):
+    """Returns the best assignment of every variable for given answers, as atoms.
+
+    The maximising candidate is kept at every projection and read back from the answer down. Atoms stand in the order of
+    their relations in `query.row`; atoms under `not` have no best assignment and are left out.
+
+    Args:
+        params, rows, structure, tnorm, beam_size, normalize: as in `truth`.
+        answers: [b] entity ids.
+
+    Returns:
+        A dict: "triples" [b, atoms, 3] as (head, relation, tail), "truth" [b, atoms], "needed" [b, atoms] bool, false
+        for the atoms of the weaker branches of an `or`, and "value" [b], the truth of the answer.
+    """
+    values_bn, trace = _Forward(params, rows, tnorm, beam_size, normalize).walk(structure)
+    atoms = trace(answers, jnp.ones(answers.shape, bool))
+    heads, relations, tails, truths, needed = (jnp.stack(column, axis=1) for column in zip(*atoms))
+    return {
+        "triples": jnp.stack([heads, relations, tails], axis=2),
+        "truth": truths,
+        "needed": needed,
+        "value": _at(values_bn, answers),
+    }
+
+
+def _at(values_bn, entities_b):
+    return jnp.take_along_axis(values_bn, entities_b[:, None], axis=1)[:, 0]
+
+
+class _Forward:
+    """One pass over a tree. walk(node) -> (truth [b, n], trace), trace(answers [b], needed [b]) -> list of atoms."""
+
+    def __init__(self, params, rows, tnorm, beam_size, normalize):
+        self.params = params
+        self.num_entities = params.entity.shape[0]
+        self.columns = iter(rows.T)
+        self.tnorm = tnorm
+        self.beam_size = min(beam_size, self.num_entities)
+        self.normalize = NORMALIZERS[normalize]
+
+    def walk(self, node):
+        match node:
+            case Entity():
+                return jax.nn.one_hot(next(self.columns), self.num_entities), lambda answers, needed: []
+            case Projection(_, Entity()):
+                anchor = next(self.columns)
+                return self.from_anchor(anchor, next(self.columns))
+            case Projection(_, child):
+                inner = self.walk(child)
+                return self.from_beam(inner, next(self.columns))
+            case Not(child):
+                values_bn, _ = self.walk(child)
+                return 1 - values_bn, lambda answers, needed: []
+            case And() | Or():
+                return self.meet(node, [self.walk(child) for child in children(node)])
+
+    def atom(self, heads_b, relation_b):
+        """Returns [b, n]: the truth of (head, relation, y) for every y."""
+        return self.normalize(predictor.scores(self.params, heads_b, relation_b))
+
+    def from_anchor(self, anchor_b, relation_b):
+        values_bn = self.atom(anchor_b, relation_b)
+        return values_bn, lambda answers, needed: [(anchor_b, relation_b, answers, _at(values_bn, answers), needed)]
+
+    def from_beam(self, inner, relation_b):
+        inner_bn, inner_trace = inner
+        values_bk, candidates_bk = jax.lax.top_k(inner_bn, self.beam_size)
+
+        def step(best, candidate):
+            best_bn, choice_bn = best
+            value_b, head_b = candidate
+            atom_bn = self.atom(head_b, relation_b)
+            through_bn = conjunction(self.tnorm, jnp.stack(jnp.broadcast_arrays(value_b[:, None], atom_bn)))
+            better_bn = through_bn > best_bn
+            chosen_bn = jnp.where(better_bn, head_b[:, None], choice_bn)
+            return (jnp.where(better_bn, through_bn, best_bn), chosen_bn), None
+
+        none = (jnp.full_like(inner_bn, -1), jnp.zeros(inner_bn.shape, candidates_bk.dtype))
+        (best_bn, choice_bn), _ = jax.lax.scan(step, none, (values_bk.T, candidates_bk.T))
+
+        def trace(answers, needed):
+            heads_b = _at(choice_bn, answers)
+            truth_b = self.normalize(
+                jnp.sum(
+                    predictor.hop(self.params.entity[heads_b], self.params.relation[relation_b])
+                    * self.params.entity[answers],
+                    axis=1,
+                )
+            )
+            return [*inner_trace(heads_b, needed), (heads_b, relation_b, answers, truth_b, needed)]
+
+        return best_bn, trace
+
+    def meet(self, node, parts):
+        values_pbn = jnp.stack([values_bn for values_bn, _ in parts])
+        combine = conjunction if isinstance(node, And) else disjunction
+
+        def trace(answers, needed):
+            strongest = jnp.argmax(jnp.stack([_at(values_bn, answers) for values_bn, _ in parts]), axis=0)
+            atoms = []
+            for number, (_, part_trace) in enumerate(parts):
+                part_needed = needed & (strongest == number) if isinstance(node, Or) else needed
+                atoms += part_trace(answers, part_needed)
+            return atoms
+
+        return combine(self.tnorm, values_pbn), trace
