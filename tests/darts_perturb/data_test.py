@@ -1,0 +1,157 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from darts_perturb import data
+
+SMALL = {"num_train": 20, "num_valid": 10, "num_test": 30}
+
+
+@pytest.fixture(scope="module")
+def textures():
+    return data.textures(0, **SMALL)
+
+
+def test_textures_are_balanced_patches_of_mean_0_and_variance_1(textures):
+    assert textures.num_classes == 10
+    for x, y, count in (
+        (textures.x_train, textures.y_train, 20),
+        (textures.x_valid, textures.y_valid, 10),
+        (textures.x_test, textures.y_test, 30),
+    ):
+        assert x.shape == (10 * count, 8, 8, 1)
+        assert x.dtype == np.float32
+        assert y.dtype == np.int32
+        np.testing.assert_array_equal(np.bincount(y), count)
+        np.testing.assert_allclose(x.mean((1, 2, 3)), 0.0, atol=1e-5)
+        np.testing.assert_allclose(x.std((1, 2, 3)), 1.0, atol=1e-4)
+    assert len(np.unique(textures.y_train[:20])) > 4
+
+
+def test_textures_are_a_function_of_the_seed(textures):
+    again, other = data.textures(0, **SMALL), data.textures(1, **SMALL)
+    assert all(np.array_equal(a, b) for a, b in zip(textures, again))
+    assert not np.array_equal(textures.x_train, other.x_train)
+
+
+def test_no_row_of_a_photograph_is_in_two_parts(monkeypatch):
+    rows_of = []
+    cut = data._patches
+
+    def record(image, size, stride):
+        rows_of.append(image[:, 0].astype(int).tolist())
+        return cut(image + np.random.default_rng(0).normal(size=image.shape), size, stride)
+
+    monkeypatch.setattr(data, "_photograph", lambda name: np.tile(np.arange(200.0)[:, None], (1, 160)))
+    monkeypatch.setattr(data, "_patches", record)
+    data.textures(0, **SMALL)
+    train, valid, test = rows_of[0], rows_of[len(data.PHOTOGRAPHS)], rows_of[-1]
+    assert len(rows_of) == 3 * len(data.PHOTOGRAPHS)
+    assert train + valid + test == list(range(200))
+    assert [len(part) for part in (train, valid, test)] == [90, 30, 80]
+
+
+def test_patches_are_the_rows_of_the_image_without_the_flattest_third():
+    image = np.zeros((8, 24))
+    image[:, :8] = np.arange(64).reshape(8, 8)
+    image[:, 16:] = np.random.default_rng(0).normal(size=(8, 8))
+    found = data._patches(image, 8, 8)
+    assert found.shape == (2, 8, 8, 1)
+    ramp = np.arange(64) - 31.5
+    np.testing.assert_allclose(found[0].ravel(), ramp / ramp.std(), atol=1e-9)
+    assert len(data._patches(np.random.default_rng(0).normal(size=(16, 16)), 8, 4)) == 6
+
+
+def test_more_patches_than_there_are_is_an_error():
+    with pytest.raises(ValueError, match=r"num_test=5000: brick.png has \d+ patches of 8x8 there"):
+        data.textures(0, num_test=5000)
+
+
+def test_digits_are_split_without_overlap():
+    digits = data.digits(3)
+    assert (len(digits.y_train), len(digits.y_valid), len(digits.y_test)) == (1197, 240, 360)
+    assert digits.x_train.shape[1:] == (8, 8, 1)
+    np.testing.assert_allclose([digits.x_train.mean(), digits.x_train.std()], [0, 1], atol=1e-4)
+    images = np.concatenate([digits.x_train, digits.x_valid, digits.x_test])
+    assert len({image.tobytes() for image in images}) > 1750
+    assert not np.array_equal(digits.y_train, data.digits(4).y_train)
+    with pytest.raises(ValueError, match="digits has 1797 images"):
+        data.digits(0, num_valid=1000, num_test=900)
+
+
+def write(tmp_path, **changes):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 255, (20, 8, 8, 3), np.uint8),
+        "y_train": np.arange(20) % 4,
+        "x_test": rng.integers(0, 255, (8, 8, 8, 3), np.uint8),
+        "y_test": np.arange(8) % 4,
+    }
+    arrays = {name: value for name, value in {**arrays, **changes}.items() if value is not None}
+    np.savez(tmp_path / "images.npz", **arrays)
+    return tmp_path / "images.npz"
+
+
+def test_npz_images_are_scaled_by_the_training_images(tmp_path):
+    found = data.load_npz(write(tmp_path), 0)
+    assert (len(found.y_train), len(found.y_valid), len(found.y_test)) == (16, 4, 8)
+    assert found.num_classes == 4
+    np.testing.assert_allclose(found.x_train.mean((0, 1, 2)), 0.0, atol=1e-5)
+    np.testing.assert_allclose(found.x_train.std((0, 1, 2)), 1.0, atol=1e-4)
+    grey = data.load_npz(write(tmp_path, x_train=np.ones((20, 8, 8)), x_test=np.ones((8, 8, 8))), 0)
+    assert grey.x_train.shape == (16, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"y_test": None}, "no array 'y_test'"),
+        ({"x_train": np.zeros((20, 7, 8, 3))}, r"x_train has shape \(20, 7, 8, 3\)"),
+        ({"x_test": np.zeros((8, 8, 8, 2))}, "x_test has shape"),
+        ({"x_test": np.zeros((8, 4, 4, 3))}, "x_train and x_test differ"),
+        ({"x_train": np.full((20, 8, 8, 3), np.nan)}, "x_train must be finite"),
+        ({"y_train": np.arange(19)}, "y_train must be 20 whole numbers"),
+        ({"y_train": np.arange(20) / 2}, "y_train must be 20 whole numbers"),
+        ({"y_train": np.arange(20) % 4 + 1}, "every label from 0 to K - 1"),
+        ({"y_train": np.zeros(20, int)}, "every label from 0 to K - 1"),
+        ({"y_test": np.arange(8)}, "y_test has labels outside 0 to 3"),
+        ({"y_train": np.array([{}] * 20)}, "allow_pickle=False"),
+    ],
+)
+def test_npz_that_does_not_fit_is_refused_with_its_name(tmp_path, changes, words):
+    path = write(tmp_path, **changes)
+    with pytest.raises(ValueError, match=words) as caught:
+        data.load_npz(path, 0)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_what_is_not_an_npz_is_refused_with_its_name(tmp_path):
+    for name, content in (("text.npz", b"not an archive"), ("cut.npz", write(tmp_path).read_bytes()[:500])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=name):
+            data.load_npz(tmp_path / name, 0)
+    with pytest.raises(OSError, match=r"absent.npz: No such file"):
+        data.load_npz(tmp_path / "absent.npz", 0)
+
+
+def test_augmentation_moves_by_whole_pixels_into_zeros():
+    x = np.random.default_rng(0).normal(size=(64, 5, 6, 1)).astype(np.float32)
+    found = np.asarray(jax.jit(lambda key, x: data.augment(key, x, shift=1))(jax.random.key(0), x))
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    moves = [
+        [np.array_equal(found[n], padded[n, i : i + 5, j : j + 6]) for i in range(3) for j in range(3)]
+        for n in range(64)
+    ]
+    np.testing.assert_array_equal(np.sum(moves, axis=1), 1)
+    assert np.sum(moves, axis=0).min() > 0
+
+
+def test_augmentation_mirrors_about_half():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(64, 4, 4, 3)), jnp.float32)
+    found = data.augment(jax.random.key(0), x, flip=True)
+    kept = np.array([np.array_equal(a, b) for a, b in zip(found, x)])
+    mirrored = np.array([np.array_equal(a, b[:, ::-1]) for a, b in zip(found, x)])
+    assert (kept != mirrored).all()
+    assert 16 < kept.sum() < 48
+    np.testing.assert_array_equal(data.augment(jax.random.key(0), x), x)
