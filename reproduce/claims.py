@@ -256,8 +256,8 @@ DARTS_PERTURB = (
         accepted=Accepted(low=0.6),
         plots=("alpha",),
         note=(
-            "Texture patches, one cell a stage, alpha's learning rate raised so that minutes show what 100 epochs do. The "
-            "drift depends on the setting: with images moved by a pixel the share was 0.42, and digits showed none."
+            "Texture patches, one cell a stage, alpha's learning rate raised so that minutes show what 100 epochs do. "
+            "The drift depends on the setting: with images moved by a pixel the share was 0.42, and digits showed none."
         ),
     ),
     Claim(
