@@ -7,22 +7,20 @@ one line; 1: a number that is not finite, one line, or a defect, with its traceb
 """
 
 import contextlib
-import difflib
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 import logging as stdlib_logging
 import os
-import pathlib
 import platform
-import re
+import signal
 import sys
 import traceback
 
 from absl import flags, logging
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
+from experiment import config as config_files
 from experiment import errors
 from experiment.errors import UserError
 from experiment.signals import Interrupted, Signals
@@ -56,7 +54,7 @@ def main(*, system, runs, default_config, argv=None):
         summary = run(system=system, runs=runs, default_config=default_config, argv=words, signals=signals)
         return None if summary is None else json.dumps(summary, allow_nan=False)
 
-    sys.exit(guarded(body, debug="--debug" in words))
+    sys.exit(guarded(body, debug=config_files.is_asked_for(words, "debug")))
 
 
 def guarded(body, debug=False):
@@ -75,12 +73,24 @@ def guarded(body, debug=False):
             traceback.print_exc()
         print(f"error: {errors.one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
-    except Interrupted as interrupt:
-        print(f"stopped by {interrupt}; the same command resumes", file=sys.stderr)
-        return 128 + interrupt.signum
+    except Interrupted:
+        return _stopped(signals)
+    except Exception:
+        if signals.pending is None:  # else library code has turned Interrupted into an error of its own
+            raise
+        return _stopped(signals)
     if text is not None:
-        print(text, flush=True)
+        sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left: nothing to flush
     return 0
+
+
+def _stopped(signals):
+    print(f"stopped by {signal.Signals(signals.pending).name}; the same command resumes", file=sys.stderr)
+    return 128 + signals.pending
 
 
 def run(*, system, runs, default_config, argv, signals):
@@ -95,26 +105,35 @@ def run(*, system, runs, default_config, argv, signals):
         UserError: a mistake in argv, the config, its input files or the workdir.
         NonFiniteError: a loss or score that is not finite.
     """
-    from experiment import workdir as workdirs
-
     options = parse_flags(system, runs, default_config, argv)
     if options is None:
         return None
-    config = json.loads(options.config.to_json_best_effort())
     name = options.config.get("run")
     if name not in runs:
         raise UserError(f"config.run={name!r}: {system} has the runs {', '.join(sorted(runs))}")
+    own = config_files.reference(system, name)
+    if own is not None:
+        config_files.check_fields(ConfigDict(options.config), own)
+    with signals.deferred():  # an exception raised while an extension module starts up would break its import
+        from experiment import workdir as workdirs
+
+        start_jax(options.compilation_cache, options.distributed)
+        module = importlib.import_module(runs[name])
+    config = json.loads(options.config.to_json_best_effort())
     summary = workdirs.read_summary(options.workdir, config)
-    if summary is not None:
-        logging.info("%s is finished; this is its summary", options.workdir)
-        return summary
-    start_jax(options.compilation_cache, options.distributed)
-    module = importlib.import_module(runs[name])
-    with errors.user_errors():
-        data = module.load(options.config)
-    with workdirs.Workdir(options.workdir, config, signals=signals, tensorboard=options.tensorboard) as workdir:
-        figures = module.run(options.config, data, workdir)
-        return workdir.finish({"system": system, "run": name, "figures": figures, **_provenance(workdir, config)})
+    if summary is None:
+        with errors.user_errors():
+            data = module.load(options.config)
+        inputs = [options.config[field] for field in getattr(module, "INPUTS", ()) if options.config[field]]
+        made = {"signals": signals, "inputs": inputs, "tensorboard": options.tensorboard}
+        with workdirs.Workdir(options.workdir, config, **made) as workdir:
+            if workdir.summary is None:
+                figures = module.run(options.config, data, workdir)
+                summary = {"system": system, "run": name, "figures": figures, **_provenance(workdir, config)}
+                return workdir.finish(summary)
+            summary = workdir.summary
+    logging.info("%s is finished; this is its summary", options.workdir)
+    return summary
 
 
 def start_jax(compilation_cache, distributed=False):
@@ -123,8 +142,8 @@ def start_jax(compilation_cache, distributed=False):
 
     from experiment import mesh
 
-    if compilation_cache != CACHE_OFF:
-        jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(compilation_cache).expanduser()))
+    if compilation_cache not in ("", CACHE_OFF):
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(compilation_cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     if distributed:
@@ -156,6 +175,7 @@ def _provenance(workdir, config):
     seeds = config.get("seeds", config.get("seed"))
     return {
         "seeds": seeds if isinstance(seeds, list) else [seeds],
+        **({"num_seeds": config["num_seeds"]} if "num_seeds" in config else {}),
         "device": {**mesh.describe_devices(), "cpus": os.cpu_count(), "host": platform.machine()},
         "wall_time_s": round(workdir.elapsed_s(), 3),
         "versions": versions,
@@ -186,9 +206,9 @@ def parse_flags(system, runs, default_config, argv=None):
             f"runs: {', '.join(sorted(runs))}; default --config={default_config}\n{values.get_help()}"
         )
         return None
-    argv, path, arg = _take_config(argv, default_config)
-    location = find_config(path)
-    _check_overrides(argv, _try_config(location, arg))
+    argv, path, arg = config_files.take_flag(argv, default_config)
+    location = config_files.find(path)
+    config_files.check_overrides(argv, config_files.load(location, arg))
     argv.insert(1, f"--config={location}{':' + arg if arg is not None else ''}")
     config_flags.DEFINE_config_file("config", None, "", lock_config=True, flag_values=values, sys_argv=argv)
     try:
@@ -199,76 +219,7 @@ def parse_flags(system, runs, default_config, argv=None):
         raise UserError(f"unexpected argument {rest[1]!r}; flags start with --")
     if not values.workdir:
         raise UserError("--workdir=DIR is missing: the directory this run writes to")
-    values.config.lock()
-    _check_types(values.config)
+    config_files.check_plain(values.config)
     parsed = {name: getattr(values, name) for name in ("workdir", "compilation_cache", "tensorboard", "distributed")}
+    parsed["workdir"] = os.path.expanduser(parsed["workdir"])
     return ConfigDict({**parsed, "config": FrozenConfigDict(values.config)})
-
-
-def _take_config(argv, default):
-    """Returns (argv without --config, path, argument or None)."""
-    rest, value, words = argv[:1], default, iter(argv[1:])
-    for word in words:
-        if re.fullmatch(r"--?config", word):
-            value = next(words, "")
-        elif re.match(r"--?config=", word):
-            value = word.partition("=")[2]
-        else:
-            rest.append(word)
-    path, colon, arg = value.partition(":")
-    return rest, path, arg if colon else None
-
-
-def find_config(path):
-    """Returns where a config file is: as given, or among the configs installed with the project.
-
-    Raises:
-        UserError: in neither place.
-    """
-    if pathlib.Path(path).is_file():
-        return pathlib.Path(path)
-    spec = importlib.util.find_spec("configs")
-    for root in spec.submodule_search_locations if spec else ():
-        place = pathlib.Path(root).parent / path
-        if path and place.is_file():
-            return place
-    raise UserError(f"--config={path}: no such file")
-
-
-def _try_config(location, arg):
-    """Returns the config of a file, or raises UserError, naming the line, where it does not load."""
-    spec = importlib.util.spec_from_file_location("_config_on_trial", location)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.get_config(*([] if arg is None else [arg]))
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if pathlib.Path(frame.filename).name == location.name]
-        line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
-        raise UserError(f"{location}:{line or 1}: {type(error).__name__}: {errors.one_line(error)}") from error
-    if not isinstance(config, ConfigDict):
-        raise UserError(f"{location}: get_config returns {type(config).__name__}, not a ConfigDict")
-    return config
-
-
-def _check_overrides(argv, config):
-    """Raises UserError for an override of a field that the config does not have."""
-    for word in argv[1:]:
-        match = re.match(r"--?(?:no)?config\.([^=]*)", word)
-        node, path = config, match.group(1).split(".") if match else []
-        for depth, name in enumerate(path):
-            if not isinstance(node, ConfigDict) or name not in node:
-                known = sorted(node) if isinstance(node, ConfigDict) else []
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known) or 'none'}"
-                raise UserError(f"--config.{'.'.join(path[: depth + 1])}: unknown field; {hint}")
-            node = node[name]
-
-
-def _check_types(config, prefix="config"):
-    for key, value in config.items():
-        if isinstance(value, ConfigDict):
-            _check_types(value, f"{prefix}.{key}")
-        elif value is not None and not isinstance(value, (int, float, bool, str, tuple)):
-            raise UserError(f"{prefix}.{key}: a {type(value).__name__} does not belong in a config; use a tuple")

@@ -4,7 +4,10 @@ A checkpoint is written to a temporary name and renamed when it is whole, so a p
 leaves the one before. Every checkpoint carries the shapes and types of its leaves and is refused where they differ.
 """
 
+import errno
+import os
 import pathlib
+import shutil
 from urllib.parse import quote
 
 import jax
@@ -13,6 +16,7 @@ import numpy as np
 
 from experiment.errors import NonFiniteError, UserError, one_line
 
+_MARGIN = 2**20  # bytes for what orbax writes beside the arrays
 _DISK_REFUSES = (
     "No space left",
     "RESOURCE_EXHAUSTED",
@@ -73,6 +77,7 @@ class Checkpoints:
             notes=ocp.args.JsonSave({"leaves": _leaves(state), **notes}),
         )
         try:
+            self._check_space(sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state) if not _is_key(leaf)))
             self._manager(stage).save(step, args=args)
         except Exception as error:  # tensorstore has error types of its own for what the disk refuses
             if not isinstance(error, OSError) and not any(words in str(error) for words in _DISK_REFUSES):
@@ -81,6 +86,12 @@ class Checkpoints:
                 f"{self._path(stage)}: cannot save a checkpoint ({one_line(error)[:200]}); "
                 "free space or permissions there, then start the same command again"
             ) from error
+
+    def _check_space(self, num_bytes):
+        """Raises OSError where the disk is too full; orbax would say so too, but with tracebacks from its threads."""
+        self.directory.mkdir(exist_ok=True)
+        if shutil.disk_usage(self.directory).free < num_bytes + _MARGIN:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
 
     def restore(self, stage, target=None):
         """Returns (step, state, notes) of the newest checkpoint, or None where the stage has none.
@@ -100,20 +111,24 @@ class Checkpoints:
         if step is None:
             return None
         where = self._path(stage) / str(step)
-        way_out = "remove that directory to fall back to the one before, or choose another --workdir"
-        try:
-            notes = manager.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore())).notes
-        except Exception as error:
-            raise UserError(f"{where}: unreadable checkpoint ({one_line(error)[:200]}); {way_out}") from error
-        wrapped = None
+
+        def read(**items):
+            try:
+                return manager.restore(step, args=ocp.args.Composite(**items))
+            except Exception as error:
+                raise UserError(
+                    f"{where}: unreadable checkpoint ({one_line(error)[:200]}); "
+                    "remove that directory to fall back to the one before, or choose another --workdir"
+                ) from error
+
+        notes = read(notes=ocp.args.JsonRestore()).notes
+        leaves = notes.get("leaves", {})
         if target is not None:
-            _check_same(where, notes["leaves"], _leaves(target))
-            wrapped = {"state": target}
-        try:
-            restored = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(wrapped)))
-        except Exception as error:
-            raise UserError(f"{where}: unreadable checkpoint ({one_line(error)[:200]}); {way_out}") from error
-        return step, restored.state["state"], notes
+            _check_same(where, leaves, _leaves(target))
+        wrapped = None if target is None else {"state": target}
+        state = read(state=ocp.args.StandardRestore(wrapped)).state["state"]
+        _check_same(where, leaves, _leaves(state))
+        return step, state, notes
 
 
 def _is_key(leaf):

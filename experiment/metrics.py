@@ -5,6 +5,7 @@ A row is identified by (stage, step): one that is there already is not written a
 equals that of an uninterrupted one and nothing in it is ever rewritten.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -45,7 +46,8 @@ def _parse(path, text):
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             row = json.loads(line)
-            _ = row["stage"], row["step"]
+            if not (isinstance(row["stage"], str) and isinstance(row["step"], int)):
+                raise TypeError
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path}:{number}: not a metrics row; mend or remove that line") from None
         rows.append(row)
@@ -83,8 +85,12 @@ class Metrics:
         if key in self._earlier:
             return
         row = plain({"stage": stage, "step": int(step), **values})
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
         self._rows.append(row)
         if self._tensorboard:
             for name, value in row.items():
@@ -98,7 +104,8 @@ class Metrics:
 
     def close(self):
         """Closes the file and the TensorBoard copy."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # every row was flushed, or `write` has said why not
+            self._file.close()
         if self._tensorboard:
             self._tensorboard.close()
 

@@ -1,11 +1,12 @@
 """Progress on stderr: a bar on a terminal, a line every ten seconds otherwise."""
 
 import sys
+import threading
 import time
 
 
 class Progress:
-    """Shows how far a stage is.
+    """Shows how far a stage is, also while it computes without saying so; a context manager.
 
     Args:
         name: the stage.
@@ -16,32 +17,43 @@ class Progress:
 
     def __init__(self, name, *, total=None, initial=0, every_s=10.0):
         self._name, self._total, self._done, self._every_s = name, total, initial, every_s
-        self._start = self._last = time.monotonic()
+        self._words = ""
         self._bar = None
+        self._ended = threading.Event()
+
+    def __enter__(self):
+        self._start = time.monotonic()
         if sys.stderr.isatty():
             import tqdm
 
-            self._bar = tqdm.tqdm(total=total, initial=initial, desc=name, file=sys.stderr, leave=True)
+            self._bar = tqdm.tqdm(total=self._total, initial=self._done, desc=self._name, file=sys.stderr)
         else:
-            self._line(f"from step {initial}" if initial else "started")
+            self._say(f"from step {self._done}" if self._done else "started")
+        threading.Thread(target=self._repeat, daemon=True).start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._ended.set()
+        if self._bar is not None:
+            self._bar.close()
+        elif kind is None:
+            self._say(f"done in {time.monotonic() - self._start:.1f} s")
 
     def update(self, num_steps=1, info=None):
         """Advances by num_steps; info is a dict of numbers to show."""
         self._done += num_steps
-        words = " ".join(f"{key}={value:.4g}" for key, value in (info or {}).items())
+        self._words = " ".join(f"{key}={value:.4g}" for key, value in (info or {}).items())
         if self._bar is not None:
-            self._bar.set_postfix_str(words, refresh=False)
+            self._bar.set_postfix_str(self._words, refresh=False)
             self._bar.update(num_steps)
-        elif time.monotonic() - self._last >= self._every_s:
-            self._last = time.monotonic()
-            self._line(f"{self._done}/{self._total if self._total is not None else '?'} {words}".rstrip())
 
-    def close(self):
-        """Ends the bar, or writes the last line."""
-        if self._bar is not None:
-            self._bar.close()
-        else:
-            self._line(f"done in {time.monotonic() - self._start:.1f} s")
+    def _repeat(self):
+        while not self._ended.wait(self._every_s):
+            if self._bar is not None:
+                self._bar.refresh()
+            else:
+                steps = f"{self._done}/{self._total} " if self._total is not None else ""
+                self._say(f"{steps}{time.monotonic() - self._start:.0f} s {self._words}".rstrip())
 
-    def _line(self, words):
+    def _say(self, words):
         print(f"[{self._name}] {words}", file=sys.stderr, flush=True)

@@ -6,7 +6,9 @@ ends as if it had never been stopped.
 """
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -32,7 +34,7 @@ def read_summary(path, config):
         config: the run's config as plain JSON types.
 
     Raises:
-        UserError: the workdir holds another config, or files of something else.
+        UserError: the workdir holds another config or files of something else, or an input has changed.
     """
     path = pathlib.Path(path)
     with _naming(path):
@@ -47,7 +49,14 @@ def read_summary(path, config):
                 f"--workdir={path}: holds a run of another config ({_difference(saved, config)}); "
                 "choose another directory, or give that config again to resume it"
             )
-        return _read_json(path / "summary.json") if (path / "summary.json").exists() else None
+        if (path / "inputs.json").exists():
+            _check_inputs(path, _read_json(path / "inputs.json"))
+        if not (path / "summary.json").exists():
+            return None
+        summary = _read_json(path / "summary.json")
+        if "figures" not in summary:
+            raise UserError(f"{path / 'summary.json'}: not a summary; remove it to run the end again")
+        return summary
 
 
 class Workdir:
@@ -57,13 +66,17 @@ class Workdir:
         path: the directory, made if need be.
         config: the run's config as plain JSON types, written to config.json.
         signals: what handles SIGTERM and SIGINT; without it they do what they did before.
+        inputs: files and folders that the run reads; it resumes only while they are as they were.
         tensorboard: whether metrics are copied to PATH/tensorboard.
 
+    Attributes:
+        summary: of the run, if it has finished already.
+
     Raises:
-        UserError: the directory cannot be written, or another process is using it.
+        UserError: the directory cannot be written, holds another run, or another process is using it.
     """
 
-    def __init__(self, path, config, *, signals=None, tensorboard=False):
+    def __init__(self, path, config, *, signals=None, inputs=(), tensorboard=False):
         self.path = pathlib.Path(path)
         self.signals = signals or Signals()
         self._start = time.monotonic()
@@ -71,7 +84,9 @@ class Workdir:
         with _naming(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
+            self.summary = read_summary(self.path, config)  # again: another process may have been here meanwhile
             if not (self.path / "config.json").exists():
+                self._write("inputs.json", json.dumps(_digests(inputs), indent=2) + "\n")
                 self._write("config.json", json.dumps(config, indent=2) + "\n")
             self._metrics = Metrics(
                 self.path / "metrics.jsonl",
@@ -83,8 +98,10 @@ class Workdir:
         return self
 
     def __exit__(self, *_):
-        self._metrics.close()
-        os.close(self._lock)
+        try:
+            self._metrics.close()
+        finally:
+            os.close(self._lock)
 
     def elapsed_s(self):
         """Returns the seconds this run has taken, those of earlier processes up to their last save included."""
@@ -107,11 +124,10 @@ class Workdir:
         saved = self._restore(name)
         if saved is not None:
             return saved[1]
-        progress = Progress(name)
-        result = _numpy_dicts(name, fn())
-        with self.signals.deferred():
-            self._save(name, 1, result)
-        progress.close()
+        with Progress(name):
+            result = _numpy_dicts(name, fn())
+            with self.signals.deferred():
+                self._save(name, 1, result)
         return result
 
     def loop(self, name, state, step_fn, *, num_steps, steps_per_call=1):
@@ -137,9 +153,8 @@ class Workdir:
         self.signals.check()
         if step >= num_steps:
             return state
-        progress = Progress(name, total=num_steps, initial=step)
         last_save = time.monotonic()
-        with self.signals.deferred():
+        with Progress(name, total=num_steps, initial=step) as progress, self.signals.deferred():
             while step < num_steps:
                 state, info = step_fn(state, step)
                 values = _check_info(name, step, jax.device_get(info))
@@ -153,7 +168,6 @@ class Workdir:
                     self._save(name, step, state)
                     last_save = now
                     self.signals.check()
-        progress.close()
         return state
 
     def log(self, stage, step, **values):
@@ -168,12 +182,11 @@ class Workdir:
 
     def track(self, iterable, name, total=None):
         """Yields from the iterable and shows progress."""
-        progress = Progress(name, total=total if total is not None else len(iterable))
-        for item in iterable:
-            self.signals.check()
-            yield item
-            progress.update()
-        progress.close()
+        with Progress(name, total=total if total is not None else len(iterable)) as progress:
+            for item in iterable:
+                self.signals.check()
+                yield item
+                progress.update()
 
     def save_figure(self, name, figure, rows):
         """Writes figures/NAME.png and, with the plotted points (flat dicts), figures/NAME.csv."""
@@ -200,7 +213,7 @@ class Workdir:
         if saved is None:
             return None
         step, state, notes = saved
-        self._earlier_s = max(self._earlier_s, notes["elapsed_s"])
+        self._earlier_s = max(self._earlier_s, notes.get("elapsed_s", 0.0))
         return step, state
 
     def _save(self, name, step, state):
@@ -226,6 +239,8 @@ def _naming(path):
         yield
     except OSError as error:
         where = error.filename or path
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise UserError(f"--workdir={path}: {where} is not a directory; choose another") from error
         raise UserError(
             f"--workdir={path}: cannot use {where}: {error.strerror}; "
             "free space or permissions there, or choose another directory"
@@ -245,9 +260,30 @@ def _lock(path):
 
 def _read_json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); restore the file or choose another --workdir") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a JSON object; restore the file or choose another --workdir")
+    return content
+
+
+def _digests(paths):
+    """Returns {path: sha256 of a file, or of the files of a folder}."""
+    digests = {}
+    for path in map(pathlib.Path, paths):
+        digest = hashlib.sha256()
+        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        for file in files:
+            digest.update(hashlib.sha256(file.read_bytes()).digest() + (b"" if file == path else file.name.encode()))
+        digests[str(path.absolute())] = digest.hexdigest()
+    return digests
+
+
+def _check_inputs(workdir, digests):
+    for path, digest in digests.items():
+        if pathlib.Path(path).exists() and _digests([path])[path] != digest:
+            raise UserError(f"--workdir={workdir}: {path} has changed since this run began; choose another directory")
 
 
 def _difference(saved, wanted, prefix=""):

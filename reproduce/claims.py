@@ -50,7 +50,8 @@ class Claim(NamedTuple):
 def at(*path):
     """Returns a function from a run's figures to the Measured that stands under a path of keys.
 
-    The entry is {"value", "seeds", and "se" or "sd"}; a plain number is exact.
+    The entry is {"value", "seeds", and "se" or "sd"}. A spread of None, as one seed has, is an unknown error; without a
+    spread, or as a plain number, the figure is exact.
     """
 
     def measure(figures):
@@ -61,12 +62,16 @@ def at(*path):
             entry = {"value": entry}
         value = math.nan if entry["value"] is None else float(entry["value"])
         seeds = int(entry.get("seeds", 1))
-        error = entry.get("se")
-        if error is None:
-            error = (entry.get("sd") or 0.0) / math.sqrt(seeds)
-        return Measured(value, float(error), seeds)
+        if "se" in entry or "sd" in entry:
+            error = entry["se"] if "se" in entry else _over_root(entry["sd"], seeds)
+            return Measured(value, math.inf if error is None else float(error), seeds)
+        return Measured(value)
 
     return measure
+
+
+def _over_root(spread, seeds):
+    return None if spread is None else spread / math.sqrt(seeds)
 
 
 def _gap_at_largest_t(figures):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from absl import flags, logging
 
-from experiment import app
+from experiment import app, config
 from experiment.errors import NonFiniteError, UserError
 from reproduce import claims, report, verdict
 
@@ -26,7 +26,7 @@ class Result(NamedTuple):
     """A claim with what was measured, the verdict, and the command that measures it again."""
 
     claim: claims.Claim
-    measured: verdict.Measured
+    measured: verdict.Measured | None
     verdict: str
     command: str
 
@@ -34,7 +34,8 @@ class Result(NamedTuple):
 def main(argv=None):
     """Runs the binary and ends the process with its exit status."""
     words = list(sys.argv if argv is None else argv)
-    sys.exit(app.guarded(lambda signals: reproduce(_parse(words), signals), debug="--debug" in words))
+    debug = config.is_asked_for(words, "debug")
+    sys.exit(app.guarded(lambda signals: reproduce(_parse(words), signals), debug=debug))
 
 
 def _parse(argv):
@@ -42,7 +43,9 @@ def _parse(argv):
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "Directory of the report and of the runs behind it.", flag_values=values)
     flags.DEFINE_enum("scale", "laptop", list(SCALES), "Size of the runs.", flag_values=values)
-    flags.DEFINE_list("only", list(report.TITLES), "Systems to run.", flag_values=values)
+    flags.DEFINE_list(
+        "only", list(report.TITLES), "Systems to run; the report then holds these alone.", flag_values=values
+    )
     flags.DEFINE_string("compilation_cache", app.default_cache(), "As for the systems.", flag_values=values)
     flags.DEFINE_bool("debug", False, "Show the traceback of an error.", flag_values=values)
     if any(word in ("--help", "-h", "-help") for word in argv[1:]):
@@ -57,10 +60,9 @@ def _parse(argv):
     if not values.workdir:
         raise UserError("--workdir=DIR is missing: the directory the report goes to")
     unknown = set(values.only) - set(report.TITLES)
-    if unknown:
-        raise UserError(
-            f"--only={','.join(values.only)}: no system {min(unknown)!r}; there are {', '.join(report.TITLES)}"
-        )
+    if unknown or not values.only:
+        missing = repr(min(unknown)) if unknown else "given"
+        raise UserError(f"--only={','.join(values.only)}: no system {missing}; there are {', '.join(report.TITLES)}")
     return values
 
 
@@ -72,36 +74,41 @@ def reproduce(options, signals):
     root = pathlib.Path(options.workdir)
     chosen = [claim for claim in claims.CLAIMS if claim.system in options.only]
     runs = list(dict.fromkeys((claim.system, claim.run) for claim in chosen))
-    summaries = {}
+    summaries, stopped = {}, []
     for index, (system, run) in enumerate(runs, start=1):
-        config = f"configs/{system}/{run}.py{SCALES[options.scale]}"
         workdir = root / "runs" / options.scale / system / run
         logging.info("(%d/%d) %s: %s", index, len(runs), report.TITLES[system], run)
         binary = importlib.import_module(f"{system}.main")
-        argv = [
-            system,
-            f"--config={config}",
-            f"--workdir={workdir}",
-            f"--compilation_cache={options.compilation_cache}",
-        ]
+        size = config_of(system, run, options.scale)
+        argv = [system, f"--config={size}", f"--workdir={workdir}", f"--compilation_cache={options.compilation_cache}"]
         try:
             summaries[f"{system}/{run}"] = app.run(
-                system=system, runs=binary.RUNS, default_config=config, argv=argv, signals=signals
+                system=system, runs=binary.RUNS, default_config=size, argv=argv, signals=signals
             )
         except NonFiniteError as error:
-            raise NonFiniteError(f"{system} {run}: {error}") from error
+            logging.error("%s %s stopped: %s", system, run, error)
+            stopped.append(f"{system} {run}: {error}")
     results = [_result(claim, summaries, options.scale) for claim in chosen]
     _write(root / "report.json", report.as_json(results, summaries, options.scale))
     _write(root / "report.html", report.as_html(results, summaries, options.scale, root / "runs" / options.scale))
     where = f"report: {root / 'report.html'} ({time.monotonic() - start:.0f} s)"
-    return f"{report.table(results)}\n{where}"
+    table = f"{report.table(results)}\n{where}"
+    if stopped:
+        logging.info("%s", table)
+        raise NonFiniteError("; ".join(stopped))
+    return table
+
+
+def config_of(system, run, scale):
+    """Returns the --config of a run at a scale."""
+    return f"configs/{system}/{run}.py{SCALES[scale]}"
 
 
 def _result(claim, summaries, scale):
-    measured = claim.measure(summaries[f"{claim.system}/{claim.run}"]["figures"])
+    summary = summaries.get(f"{claim.system}/{claim.run}")
+    measured = None if summary is None else claim.measure(summary["figures"])
     decided = verdict.decide(measured, claim.accepted, scale_decides=scale in claim.decided_at)
-    config = f"configs/{claim.system}/{claim.run}.py{SCALES[scale]}"
-    command = f"python -m {claim.system}.main --config={config} --workdir=DIR"
+    command = f"python -m {claim.system}.main --config={config_of(claim.system, claim.run, scale)} --workdir=DIR"
     return Result(claim, measured, decided, command)
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import pathlib
 
-from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED
+from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, NOT_MEASURED
 
 TITLES = {
     "ntk_asgd": "Averaged SGD in the neural tangent kernel regime",
@@ -18,7 +18,7 @@ PAPERS = {
     "cqd": ("Arakelyan, Daza, Minervini & Cochez, ICLR 2021", "2011.03459"),
     "darts_perturb": ("Wang, Cheng, Chen, Tang & Hsieh, ICLR 2021", "2108.04392"),
 }
-_CLASSES = {HOLDS: "holds", FAILS: "fails", NOT_DECIDED: "open"}
+_CLASSES = {HOLDS: "holds", FAILS: "fails", NOT_DECIDED: "open", NOT_MEASURED: "open"}
 _STYLE = """
 :root { --ink: #1d2733; --soft: #5c6b7a; --line: #dfe5ea; --holds: #1f7a3d; --fails: #b3261e; --open: #8a6100; }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -43,8 +43,10 @@ a { color: inherit; }
 
 def number(measured):
     """Returns a figure as a reader writes it, with its standard error where there is one."""
-    if math.isnan(measured.value):
+    if measured is None or math.isnan(measured.value):
         return "not measured"
+    if math.isinf(measured.standard_error):
+        return f"{measured.value:.3g} (one seed)"
     if measured.standard_error:
         return f"{measured.value:.3g} ± {measured.standard_error:.2g}"
     return f"{measured.value:.4g}"
@@ -59,8 +61,9 @@ def table(results):
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    counts = ", ".join(f"{sum(r.verdict == verdict for r in results)} {verdict}" for verdict in _CLASSES)
-    return "\n".join([*lines, f"{len(results)} claims: {counts}"])
+    counts = {verdict: sum(r.verdict == verdict for r in results) for verdict in _CLASSES}
+    words = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != NOT_MEASURED)
+    return "\n".join([*lines, f"{len(results)} claims: {words}"])
 
 
 def as_json(results, summaries, scale):
@@ -72,9 +75,7 @@ def as_json(results, summaries, scale):
             "statement": result.claim.statement,
             "source": result.claim.source,
             "published": result.claim.published,
-            "measured": None if math.isnan(result.measured.value) else result.measured.value,
-            "standard_error": result.measured.standard_error,
-            "num_seeds": result.measured.num_seeds,
+            **_measured(result.measured),
             "accepted": list(result.claim.accepted),
             "verdict": result.verdict,
             "command": result.command,
@@ -88,6 +89,18 @@ def as_json(results, summaries, scale):
     return json.dumps({"scale": scale, "claims": claims, "runs": runs}, indent=2) + "\n"
 
 
+def _measured(measured):
+    """Returns the JSON fields of a figure; what is not a number or not known is null."""
+    if measured is None:
+        return {"measured": None, "standard_error": None, "num_seeds": 0}
+    value, error, num_seeds = measured
+    return {
+        "measured": value if math.isfinite(value) else None,
+        "standard_error": error if math.isfinite(error) else None,
+        "num_seeds": num_seeds,
+    }
+
+
 def as_html(results, summaries, scale, runs_dir):
     """Returns the report as one HTML page that needs no other file.
 
@@ -98,7 +111,7 @@ def as_html(results, summaries, scale, runs_dir):
         runs_dir: directory with one workdir a run, for the plots.
     """
     sections = "".join(_system(system, results, summaries, pathlib.Path(runs_dir)) for system in TITLES)
-    any_summary = next(iter(summaries.values()))
+    any_summary = next(iter(summaries.values()), {"versions": {}, "device": {"count": 0, "kind": "", "cpus": 0}})
     versions = ", ".join(f"{name} {version}" for name, version in any_summary["versions"].items())
     device = any_summary["device"]
     total = sum(summary["wall_time_s"] for summary in summaries.values())
@@ -150,9 +163,9 @@ def _system(system, results, summaries, runs_dir):
 def _claim(result, summaries, runs_dir, shown):
     """Returns the section of one claim; a plot or text that an earlier section showed is linked to."""
     claim = result.claim
-    summary = summaries[f"{claim.system}/{claim.run}"]
+    summary = summaries.get(f"{claim.system}/{claim.run}", {"wall_time_s": 0.0})
     workdir = runs_dir / claim.system / claim.run
-    seeds = f" over {result.measured.num_seeds} seeds" if result.measured.num_seeds > 1 else ""
+    seeds = f" over {result.measured.num_seeds} seeds" if result.measured and result.measured.num_seeds > 1 else ""
     parts = [
         f'<h3 id="{_text(claim.name)}">{_text(claim.title)}</h3><p>{_text(claim.statement)}</p>',
         f'<p class="soft">{_text(claim.source)}. Published: {_text(claim.published)}. '

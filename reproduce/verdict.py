@@ -6,6 +6,7 @@ from typing import NamedTuple
 HOLDS = "holds"
 FAILS = "fails"
 NOT_DECIDED = "not decided at this scale"
+NOT_MEASURED = "not measured"
 
 
 class Measured(NamedTuple):
@@ -13,7 +14,7 @@ class Measured(NamedTuple):
 
     Attributes:
         value: the mean over seeds.
-        standard_error: of that mean; 0 where the figure is exact.
+        standard_error: of that mean; 0 where the figure is exact, infinite where it is unknown.
         num_seeds: how many seeds the standard error comes from.
     """
 
@@ -22,10 +23,10 @@ class Measured(NamedTuple):
     num_seeds: int = 1
 
     def interval(self):
-        """Returns (low, high), the 95% Student interval; the whole line where one seed leaves the error unknown."""
+        """Returns (low, high), the 95% Student interval; the whole line where the error is unknown."""
         if self.standard_error == 0.0:
             return self.value, self.value
-        if self.num_seeds < 2:
+        if self.num_seeds < 2 or math.isinf(self.standard_error):
             return -math.inf, math.inf
         from scipy import stats
 
@@ -49,13 +50,15 @@ class Accepted(NamedTuple):
 
 
 def decide(measured, accepted, *, scale_decides=True):
-    """Returns HOLDS, FAILS or NOT_DECIDED.
+    """Returns HOLDS, FAILS, NOT_DECIDED or NOT_MEASURED.
 
     Args:
-        measured: Measured.
+        measured: Measured, or None where the run has stopped before.
         accepted: Accepted.
         scale_decides: False where the run was too small to bear on the claim, whatever came out.
     """
+    if measured is None:
+        return NOT_MEASURED
     low, high = measured.interval()
     floor = -math.inf if accepted.low is None else accepted.low
     ceiling = math.inf if accepted.high is None else accepted.high

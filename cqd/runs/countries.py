@@ -44,6 +44,9 @@ BASELINES = {
 }
 
 
+INPUTS = ("graph",)
+
+
 class World(NamedTuple):
     """One seed's graph: splits, indices of the known edges (train and valid) and of all, samples by query type."""
 
@@ -71,12 +74,31 @@ def load(config):
     with _field("together"):
         groups = [[vocabulary.relation_id(label.strip()) for label in text.split(",")] for text in together]
     with _field("questions"):
-        questions = tuple(queries_lib.parse(text, vocabulary) for text in questions)
+        questions = tuple(_question(text, vocabulary) for text in questions)
     return Data(vocabulary, questions, {seed: _world(config, vocabulary, parts, groups, seed) for seed in config.seeds})
 
 
 _ITEMS = {"seeds": int, "beam_sizes": int, "split": (int, float)}
 _ITEMS |= dict.fromkeys(("types", "tnorms", "together", "questions"), str)
+
+
+def _question(text, vocabulary):
+    question = queries_lib.parse(text, vocabulary)
+    if not _asserts(question):
+        raise ValueError(f"{text!r} asks for nothing: a question has a relation that no ! stands before")
+    return question
+
+
+def _asserts(node):
+    """Returns whether a query has an atom outside of every negation, in every branch of a disjunction."""
+    match node:
+        case queries_lib.Projection():
+            return True
+        case queries_lib.And(parts):
+            return any(map(_asserts, parts))
+        case queries_lib.Or(parts):
+            return all(map(_asserts, parts))
+    return False
 
 
 def _check(config):
@@ -126,7 +148,7 @@ def _world(config, vocabulary, parts, together, seed):
     else:
         splits = split.Splits(*(parts[name] for name in loading.PARTS))
     if not len(splits.test):
-        raise ValueError(f"config.graph={config.graph}: no test triples; give a larger graph or another config.split")
+        raise ValueError(f"config.split={config.split}: leaves no test triples; give another, or a larger graph")
     sizes = {"num_entities": vocabulary.num_entities, "num_relations": vocabulary.num_relations}
     known = graph.build_index(np.concatenate([splits.train, splits.valid]), **sizes)
     full = graph.build_index(np.concatenate(splits), **sizes)

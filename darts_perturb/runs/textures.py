@@ -19,6 +19,7 @@ from darts_perturb import space as spaces
 from darts_perturb.runs import jobs as jobs_
 from darts_perturb.runs import textures_plots as plots
 
+INPUTS = ("data_path",)
 SELECTIONS = ("magnitude", "perturbation", "perturbation_fixed")
 DATASETS = ("textures", "digits", "npz")
 

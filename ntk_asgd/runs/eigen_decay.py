@@ -12,13 +12,14 @@ from ntk_asgd import empirical, infinite, network, spectrum, sphere, theory
 TOP = 30  # leading eigenvalues compared one by one
 _MIN_LEVELS = 4  # distinct degrees a window must span for a slope to mean decay
 _UNITS = 2_048  # hidden units a block: bounds the memory of a Gram matrix
+_MAX_DIM = 1_000  # the exact spectrum of more takes minutes, and shows two degrees only
 _KINDS = {"network": "network at initialisation", "kernel": "infinite width"}
 
 
 def load(config):
     """Returns the exact spectrum by index of every dimension, {dim: [count]}; checks every field of the config."""
-    if not config.dims or any(not isinstance(dim, int) or dim < 2 for dim in config.dims):
-        raise ValueError(f"config.dims={config.dims}: dimensions must be integers of at least 2")
+    if not config.dims or any(not isinstance(dim, int) or not 2 <= dim <= _MAX_DIM for dim in config.dims):
+        raise ValueError(f"config.dims={config.dims}: dimensions must be integers from 2 to {_MAX_DIM}")
     if config.width < 2 or config.width % 2:
         raise ValueError(f"config.width={config.width}: the symmetric initialisation needs an even width")
     if config.activation != "relu":

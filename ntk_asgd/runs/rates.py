@@ -301,8 +301,9 @@ def _rate_figures(config, problem, rows):
     picks = rng.integers(averaged.shape[1], size=(_RESAMPLES, *averaged.shape))
     resampled = np.take_along_axis(averaged[None], picks, axis=2).mean(axis=2)
     slopes = np.polyfit(steps, np.log(resampled).T, 1)[0]
-    last = rows[-1]["last"]
+    last = np.array(rows[-1]["last"])
     seeds = len(last)
+    ratios = last[picks[:, -1]].mean(axis=1) / resampled[:, -1]
     return {
         "slope": {
             "value": np.polyfit(steps, np.log(averaged.mean(axis=1)), 1)[0],
@@ -313,7 +314,7 @@ def _rate_figures(config, problem, rows):
         },
         "averaged_risk": _over_seeds(averaged[-1], num_samples=rows[-1]["step"], predicted=rows[-1]["predicted"]),
         "last_risk": _over_seeds(last, num_samples=rows[-1]["step"]),
-        "last_over_averaged": {"value": np.mean(last) / averaged[-1].mean(), "seeds": seeds},
+        "last_over_averaged": {"value": last.mean() / averaged[-1].mean(), "se": ratios.std(ddof=1), "seeds": seeds},
     }
 
 

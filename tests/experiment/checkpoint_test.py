@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import time
@@ -85,6 +86,13 @@ for step in range(1, 10_000):
     assert step >= last
     assert (np.asarray(restored["x"]) == step).all()
     assert int(restored["y"]) == step
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))
+    with pytest.raises(UserError, match=r"train: cannot save a checkpoint \(.*No space left on device\); free space"):
+        Checkpoints(tmp_path).save("train", 1, state())
+    assert not list(tmp_path.iterdir())
 
 
 def test_weak_types_do_not_survive_a_loop_start():

@@ -56,9 +56,12 @@ def test_a_file_cut_anywhere_is_completed_to_the_same_bytes(tmp_path_factory, cu
     assert path.read_bytes() == whole
 
 
-def test_a_malformed_line_is_named(tmp_path):
+@pytest.mark.parametrize(
+    "line", ["[1]", "{", '{"stage": "a"}', '{"stage": [1], "step": 2}', '{"stage": "a", "step": "2"}']
+)
+def test_a_malformed_line_is_named(tmp_path, line):
     path = tmp_path / "m.jsonl"
-    path.write_text('{"stage": "a", "step": 1}\n[1]\n')
+    path.write_text(f'{{"stage": "a", "step": 1}}\n{line}\n')
     with pytest.raises(UserError, match=r"m\.jsonl:2"):
         Metrics(path)
 

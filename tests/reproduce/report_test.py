@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from experiment.errors import NonFiniteError
 from reproduce import claims, main, report
-from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, Accepted, Measured, decide
+from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, NOT_MEASURED, Accepted, Measured, decide
 
 SUMMARY = {
     "seeds": [0],
@@ -51,6 +52,8 @@ def results(tmp_path):
 def test_figures_are_read_with_their_standard_error():
     assert claims.at("a")(SUMMARY["figures"]) == Measured(0.5, 0.1, 4)
     assert claims.at("c")(SUMMARY["figures"]) == Measured(2.0)
+    one_seed = claims.at("a")({"a": {"value": 0.5, "sd": None, "seeds": 1}})
+    assert decide(one_seed, Accepted(low=0.4)) == NOT_DECIDED  # no spread is not an exact figure
 
 
 def test_verdicts_follow_the_figures(results):
@@ -90,6 +93,7 @@ def test_the_table_counts_verdicts(results):
         ([], "--workdir"),
         (["--workdir=w", "--scale=huge"], "scale"),
         (["--workdir=w", "--only=ntk_asgd,nas"], "nas"),
+        (["--workdir=w", "--only="], "--only="),
         (["--workdir=w", "more"], "unexpected argument 'more'"),
     ],
 )
@@ -102,3 +106,24 @@ def test_bad_arguments_are_one_line_and_status_2(capsys, args, words):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert words in err
+
+
+def test_a_run_that_stops_leaves_a_report_of_the_others(tmp_path, monkeypatch, capsys):
+    def run(*, system, argv, **_):
+        if system == "cqd":
+            raise NonFiniteError("train_0: loss is not finite at step 3")
+        return json.loads(json.dumps({**SUMMARY, "figures": {"slope": {"value": -0.5, "se": 0.01, "seeds": 9}}}))
+
+    chosen = (
+        claim("stopped", ("c",), Accepted(low=1.0)),
+        claim("measured", ("slope",), Accepted(-0.6, -0.4))._replace(system="ntk_asgd"),
+    )
+    monkeypatch.setattr(main.app, "run", run)
+    monkeypatch.setattr(main.claims, "CLAIMS", chosen)
+    with pytest.raises(SystemExit) as stop:
+        main.main(["reproduce", f"--workdir={tmp_path}"])
+    assert stop.value.code == 1
+    assert "error: cqd toy: train_0: loss is not finite at step 3" in capsys.readouterr().err
+    verdicts = {each["claim"]: each["verdict"] for each in json.loads((tmp_path / "report.json").read_text())["claims"]}
+    assert verdicts == {"stopped": NOT_MEASURED, "measured": HOLDS}
+    assert "not measured" in (tmp_path / "report.html").read_text()

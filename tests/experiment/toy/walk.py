@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from experiment import figures
 
+INPUTS = ("input",)
+
 
 def load(config):
     if config.num_steps <= 0:

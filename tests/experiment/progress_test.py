@@ -1,0 +1,26 @@
+import time
+
+from experiment.progress import Progress
+
+
+def test_a_long_silent_stage_shows_that_it_goes_on(capsys):
+    with Progress("gram", total=4, every_s=0.05) as progress:
+        time.sleep(0.12)
+        progress.update(2, {"loss": 0.123456})
+        time.sleep(0.12)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "[gram] started"
+    assert lines[1] == "[gram] 0/4 0 s"
+    assert "[gram] 2/4 0 s loss=0.1235" in lines
+    assert lines[-1].startswith("[gram] done in 0.2")
+    time.sleep(0.12)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stage_that_fails_is_not_done(capsys):
+    try:
+        with Progress("gram", initial=3):
+            raise ValueError
+    except ValueError:
+        pass
+    assert capsys.readouterr().err == "[gram] from step 3\n"
