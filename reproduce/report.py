@@ -120,9 +120,9 @@ def as_html(results, summaries, scale, runs_dir):
 <title>Three papers, re-measured</title><style>{_STYLE}</style></head><body>
 <h1>Three papers, re-measured</h1>
 <p class="soft">Every figure below was computed by the runs named beside it, at scale “{_text(scale)}”, in
-{total:.0f} s on {device["count"]} {_text(device["kind"])} device(s), {device["cpus"]} CPU cores. A verdict compares the
-95% interval of the measured figure with the interval that the claim accepts: inside it holds, outside it fails; across
-its edge, or where the run is too small to bear on the claim, it is not decided.</p>
+{total:.0f} s on {device["count"]} {_text(device["kind"])} device(s), {device["cpus"]} CPU cores; ± is a standard error
+over seeds. A verdict compares the 95% interval of the measured figure with the interval that the claim accepts: inside
+it holds, outside it fails; across its edge, or where the run is too small to bear on the claim, it is not decided.</p>
 <table><tr><th>claim</th><th>published</th><th>measured</th><th>accepted</th><th>verdict</th></tr>
 {"".join(_row(result) for result in results)}</table>
 {sections}
