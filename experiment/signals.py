@@ -7,6 +7,7 @@ pending until `check` is called, which a workdir does at every stage, step and r
 
 import contextlib
 import signal
+import sys
 import threading
 
 
@@ -16,6 +17,11 @@ class Interrupted(BaseException):
     def __init__(self, signum):
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
+
+
+def _quiet_about_interrupted(hook):
+    """Returns a sys.unraisablehook that prints no traceback of an Interrupted, which `check` will raise again."""
+    return lambda unraisable: None if isinstance(unraisable.exc_value, Interrupted) else hook(unraisable)
 
 
 class Signals:
@@ -41,9 +47,11 @@ class Signals:
             yield self
             return
         old = {signum: signal.signal(signum, self._handle) for signum in (signal.SIGTERM, signal.SIGINT)}
+        old_hook, sys.unraisablehook = sys.unraisablehook, _quiet_about_interrupted(sys.unraisablehook)
         try:
             yield self
         finally:
+            sys.unraisablehook = old_hook
             for signum, handler in old.items():
                 signal.signal(signum, handler)
 

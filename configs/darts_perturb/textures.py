@@ -85,6 +85,7 @@ def get_config(arg=""):
         config.projection.tune_epochs = 1
         config.retrain.epochs = 1
         config.retrain.random_cells = 1
+        config.retrain.seeds = 1
     return config
 
 

@@ -26,8 +26,7 @@ def test_a_signal_waits_inside_deferred_and_a_second_one_does_not(signums, reach
     assert bool(log) == reached
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_whose_exception_python_loses_is_raised_at_the_next_check():
+def test_a_signal_whose_exception_python_loses_is_raised_at_the_next_check(capsys):
     class Destructor:
         def __del__(self):
             signal.raise_signal(signal.SIGTERM)
@@ -39,6 +38,7 @@ def test_a_signal_whose_exception_python_loses_is_raised_at_the_next_check():
         with pytest.raises(Interrupted):
             signals.check()
     Signals().check()
+    assert capsys.readouterr().err == ""
 
 
 def test_the_handlers_of_before_are_put_back():
