@@ -6,6 +6,7 @@ RUNS = {"countries": "cqd.runs.countries"}
 
 
 def main(argv=None):
+    """Runs the binary and ends the process with its exit status."""
     app.main(system="cqd", runs=RUNS, default_config="configs/cqd/countries.py", argv=argv)
 
 

@@ -80,7 +80,8 @@ def guarded(body, debug=False):
             raise
         return _stopped(signals)
     if text is not None:
-        sys.stdout.reconfigure(errors="backslashreplace")
+        if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot, and need not
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             print(text, flush=True)
         except BrokenPipeError:

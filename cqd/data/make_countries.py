@@ -246,6 +246,7 @@ def check_roles(triples):
 
 
 def main():
+    """Writes countries.tsv beside this script."""
     import countryinfo
 
     triples = make_triples(countryinfo.CountryInfo.all())

@@ -87,6 +87,6 @@ def test_impossible_settings_are_refused_by_name(changes, field):
 
 def test_every_form_of_the_config_loads():
     for arg in ("", "runlocal", "smoke"):
-        eigen_decay.load(FrozenConfigDict(config_file.get_config(arg)))
+        assert eigen_decay.load(FrozenConfigDict(config_file.get_config(arg)))
     for override in config_file.sweep():
-        eigen_decay.load(_config(**override))
+        assert eigen_decay.load(_config(**override))

@@ -108,6 +108,6 @@ def test_step_size_is_in_units_of_one_over_sup_k():
 
 def test_every_form_of_the_config_loads():
     for arg in ("", "runlocal", "smoke"):
-        rates.load(FrozenConfigDict(config_file.get_config(arg)))
+        assert rates.load(FrozenConfigDict(config_file.get_config(arg)))
     for override in config_file.sweep():
-        rates.load(_config(**override))
+        assert rates.load(_config(**override))

@@ -152,9 +152,3 @@ def test_malformed_and_empty_graphs(tmp_path):
     (tmp_path / "empty.tsv").write_text("")
     with pytest.raises(ValueError, match="an empty graph"):
         countries.load(config(graph=str(tmp_path / "empty.tsv")))
-
-
-def test_every_override_of_the_sweep_is_a_field():
-    settings = config_file.get_config()
-    for override in config_file.sweep():
-        settings.update(override)
