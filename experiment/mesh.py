@@ -1,8 +1,34 @@
 """Devices and hosts."""
 
 import jax
+import numpy as np
 
 from experiment.errors import UserError
+
+AXIS = "data"
+
+
+def data_mesh():
+    """Returns the mesh of all devices, with the one axis "data"."""
+    return jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+
+
+def shard_leading(tree):
+    """Returns the tree with the leading axis of every array spread over the devices.
+
+    An array whose leading axis the devices do not divide, or that has none, is on all of them. On one device the tree
+    comes back as it is. A compiled function of arrays so placed computes each part where it lies.
+    """
+    mesh = data_mesh()
+    if mesh.size == 1:
+        return tree
+
+    def place(leaf):
+        spread = leaf.ndim > 0 and leaf.shape[0] % mesh.size == 0
+        spec = jax.sharding.PartitionSpec(AXIS) if spread else jax.sharding.PartitionSpec()
+        return jax.device_put(leaf, jax.sharding.NamedSharding(mesh, spec))
+
+    return jax.tree.map(place, tree)
 
 
 def initialize_distributed():

@@ -1,0 +1,1 @@
+"""Speed beside public peers, measured in one process tree. Not installed: run from the checkout."""
