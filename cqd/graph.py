@@ -68,7 +68,8 @@ def _nearest(label, known):
     folded = {}
     for name in known:
         folded.setdefault(name.casefold(), name)
-    close = difflib.get_close_matches(label.casefold(), folded, n=3, cutoff=0.5)
+    bracketed = [name for name in folded if name.startswith(f"{label.casefold()} [")]  # it is the label of several
+    close = bracketed[:3] or difflib.get_close_matches(label.casefold(), folded, n=3, cutoff=0.5)
     names = [repr(folded[name]) for name in close] or [repr(name) for name in known[:3]]
     return f" (nearest: {', '.join(names)})" if close else f" (the graph has {', '.join(names)}, ...)"
 
@@ -85,26 +86,42 @@ def with_inverses(triples):
 
 
 class Index(NamedTuple):
-    """The sorted tails of every (relation, head), compressed: row r N + h is tails[offsets[row] : offsets[row + 1]].
+    """The sorted tails of every (relation, head) that has one, compressed.
+
+    Edges are grouped by row r N + h. Most of the R' N rows are empty, so only those that occur are kept, and found by
+    binary search. `rows` and `edges` end in a number that no search reaches, which spares them a case of its own.
 
     Attributes:
-        offsets: [R' N + 1] int64, R' the number of relation ids.
-        tails: [2 M] int32, duplicates removed.
+        rows: [K + 1] int64, sorted.
+        starts: [K + 1] int64, where the tails of each row begin.
+        counts: [K + 1] int64, how many they are.
+        tails: [E] int32, duplicates removed.
+        edges: [E + 1] int64, sorted: position in `rows` times N, plus tail.
         num_entities: N.
+        num_relations: R', the number of relation ids.
     """
 
-    offsets: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
     tails: np.ndarray
+    edges: np.ndarray
     num_entities: int
+    num_relations: int
 
     @property
-    def num_relations(self):
-        return (len(self.offsets) - 1) // self.num_entities
+    def offsets(self):
+        """[R' N + 1] int64, made anew at every call: row r N + h is tails[offsets[row] : offsets[row + 1]]."""
+        counts = np.zeros(self.num_relations * self.num_entities + 1, np.int64)
+        counts[self.rows[:-1] + 1] = self.counts[:-1]
+        return np.cumsum(counts)
 
     def tails_of(self, head, relation):
         """Returns the sorted tails of one (head, relation) as a view."""
-        row = relation * self.num_entities + head
-        return self.tails[self.offsets[row] : self.offsets[row + 1]]
+        row = int(relation) * self.num_entities + int(head)
+        at = self.rows.searchsorted(row)
+        start = self.starts[at]
+        return self.tails[start : start + self.counts[at] * (self.rows[at] == row)]
 
     def expand(self, heads, relations):
         """Returns (positions, tails): every edge out of heads[i] by relations[i], with i as its position.
@@ -113,21 +130,24 @@ class Index(NamedTuple):
             heads: [K] entity ids.
             relations: [K] relation ids.
         """
-        rows = relations.astype(np.int64) * self.num_entities + heads
-        start, count = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
-        positions = np.repeat(np.arange(len(rows)), count)
+        at, occurs = self._find(heads, relations)
+        start, count = self.starts[at], self.counts[at] * occurs
+        positions = np.repeat(np.arange(len(at)), count)
         within = np.arange(len(positions)) - np.repeat(np.cumsum(count) - count, count)
         return positions, self.tails[start[positions] + within]
 
     def contains(self, triples):
         """Returns [K] bool: whether each triple [K, 3] is an edge."""
         head, relation, tail = np.asarray(triples, dtype=np.int64).reshape(-1, 3).T
-        size = self.num_entities
-        counts = np.diff(self.offsets)
-        edges = np.repeat(np.arange(len(counts)), counts) * size + self.tails
-        wanted = (relation * size + head) * size + tail
-        at = np.minimum(np.searchsorted(edges, wanted), max(len(edges) - 1, 0))
-        return edges[at] == wanted if len(edges) else np.zeros(len(wanted), bool)
+        at, occurs = self._find(head, relation)
+        wanted = at * self.num_entities + tail
+        return occurs & (self.edges[self.edges.searchsorted(wanted)] == wanted)
+
+    def _find(self, heads, relations):
+        """Returns ([K] positions in `rows`, [K] bool: whether the row occurs)."""
+        wanted = np.asarray(relations, dtype=np.int64) * self.num_entities + heads
+        at = self.rows.searchsorted(wanted)
+        return at, self.rows[at] == wanted
 
 
 def build_index(triples, *, num_entities, num_relations):
@@ -139,7 +159,17 @@ def build_index(triples, *, num_entities, num_relations):
         num_relations: the number of relation ids, inverses counted.
     """
     head, relation, tail = with_inverses(triples).astype(np.int64).T
-    edges = np.unique((relation * num_entities + head) * num_entities + tail)
-    rows = edges // num_entities
-    offsets = np.searchsorted(rows, np.arange(num_relations * num_entities + 1))
-    return Index(offsets, (edges % num_entities).astype(np.int32), num_entities)
+    rows, at = np.unique(relation * num_entities + head, return_inverse=True)
+    edges = np.unique(at * num_entities + tail)
+    starts = np.searchsorted(edges, np.arange(len(rows) + 1) * num_entities)
+    counts = np.diff(starts, append=len(edges))
+    beyond = np.iinfo(np.int64).max
+    return Index(
+        np.append(rows, beyond),
+        starts,
+        counts,
+        (edges % num_entities).astype(np.int32),
+        np.append(edges, beyond),
+        num_entities,
+        num_relations,
+    )

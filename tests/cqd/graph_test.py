@@ -31,8 +31,15 @@ def test_unknown_labels_name_the_nearest():
         VOCABULARY.entity_id("xxxxxxxx")
 
 
-def test_index_holds_every_edge_and_its_inverse():
-    triples = random_triples()
+def test_a_label_of_several_names_them_all():
+    vocabulary = Vocabulary(("London [/m/1]", "London [/m/2]", "Londonderry"), ("r",))
+    with pytest.raises(ValueError, match=r"'London' \(nearest: 'London \[/m/1\]', 'London \[/m/2\]'\)"):
+        vocabulary.entity_id("London")
+
+
+@pytest.mark.parametrize("count", [0, 1, 25, 200])
+def test_index_holds_every_edge_and_its_inverse(count):
+    triples = random_triples(count=count)
     index = build_index(triples, num_entities=7, num_relations=4)
     edges = {(h, r, t) for h, r, t in triples.tolist()} | {(t, inverse(r), h) for h, r, t in triples.tolist()}
     assert {tuple(row) for row in with_inverses(triples).tolist()} == edges
@@ -42,12 +49,13 @@ def test_index_holds_every_edge_and_its_inverse():
     every = [(h, r, t) for h in range(7) for r in range(4) for t in range(7)]
     assert index.contains(every).tolist() == [edge in edges for edge in every]
     assert index.num_relations == 4
+    assert index.offsets.tolist() == [sum(r * 7 + h < row for h, r, _ in edges) for row in range(4 * 7 + 1)]
 
 
 def test_expand_lists_every_edge_of_every_position():
-    index = build_index(random_triples(seed=1), num_entities=7, num_relations=4)
-    heads, relations = np.array([0, 3, 3, 6, 0]), np.array([1, 0, 2, 3, 1])
+    index = build_index(random_triples(count=9, seed=1), num_entities=7, num_relations=4)
+    heads, relations = np.random.default_rng(0).integers([[7], [4]], size=(2, 60))
     positions, tails = index.expand(heads, relations)
-    wanted = [(i, t) for i in range(5) for t in index.tails_of(heads[i], relations[i]).tolist()]
+    wanted = [(i, t) for i in range(60) for t in index.tails_of(heads[i], relations[i]).tolist()]
     assert list(zip(positions.tolist(), tails.tolist())) == wanted
     assert [len(part) for part in index.expand(heads[:0], relations[:0])] == [0, 0]

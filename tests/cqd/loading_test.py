@@ -1,5 +1,7 @@
 """Files of triples: what is read, and what each mistake says."""
 
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -81,6 +83,57 @@ def test_any_labels_survive(tmp_path_factory, triples):
     path = tmp_path_factory.mktemp("labels") / "g.tsv"
     loaded = loading.load(write(path, "".join("\t".join(triple) + "\n" for triple in triples)))
     assert labelled(loaded) == set(triples)
+
+
+def test_gzipped_parts(tmp_path):
+    for part in loading.PARTS:
+        (tmp_path / f"{part}.tsv.gz").write_bytes(gzip.compress(f"a\tr\t{part}\n".encode()))
+    assert labelled(loading.load(tmp_path), "valid") == {("a", "r", "valid")}
+
+
+def test_describe_counts_what_cannot_be_predicted(tmp_path):
+    for part, text in (
+        ("train", "a\tr\tb\nb\tr\ta\n"),
+        ("valid", "b\tr\tc\na\ts\tb\na\tr\tb\na\tr\ta\n"),
+        ("test", ""),
+    ):
+        write(tmp_path / f"{part}.tsv", text)
+    assert loading.describe(loading.load(tmp_path)) == {
+        "entities": 3,
+        "relations": 2,
+        "triples": {"train": 2, "valid": 4, "test": 0},
+        "without_edge": 0,
+        "unseen": {"valid": 2, "test": 0},
+        "repeated": {"valid": 1, "test": 0},
+    }
+    write(tmp_path / "train.tsv", "")
+    with pytest.raises(ValueError, match="an empty graph, no triples in train"):
+        loading.load(tmp_path)
+    assert loading.describe(loading.countries())["unseen"] == {}
+
+
+def test_saved_graphs_come_back(tmp_path):
+    loaded = loading.countries()
+    loading.save(loaded, tmp_path / "g.npz")
+    again = loading.load(tmp_path / "g.npz")
+    assert again.vocabulary.entities == loaded.vocabulary.entities
+    assert again.vocabulary.relations == loaded.vocabulary.relations
+    assert (again.parts["all"] == loaded.parts["all"]).all()
+
+
+NAMES = st.sampled_from(["", "a", "b", "a [k]", "a [#0]", "[#1]"])
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(rows=st.lists(st.tuples(NAMES, NAMES), max_size=6))
+def test_names_are_distinct_and_as_readable_as_can_be(rows):
+    names = loading.distinct(*zip(*rows)) if rows else loading.distinct([], [])
+    assert len(set(names)) == len(names) == len(rows)
+    ladders = [[*filter(None, row), f"{next(filter(None, row), '')} [#{i}]".strip()] for i, row in enumerate(rows)]
+    for i, (name, ladder) in enumerate(zip(names, ladders)):
+        assert name in ladder
+        if not any(ladder[0] in other for j, other in enumerate(ladders) if j != i):
+            assert name == ladder[0]
 
 
 def test_countries():

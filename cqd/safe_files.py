@@ -1,0 +1,99 @@
+"""Files of others, read without running anything in them: UTF-8 text, pickles of plain containers, arrays.
+
+A pickle is a program. The published query files are pickles, so they are read by an unpickler that knows nothing but
+plain containers: any other name stops it before anything of that name is looked up.
+"""
+
+import gzip
+import pickle
+import zlib
+from collections import OrderedDict, defaultdict, deque
+
+import numpy as np
+
+# The values are what a pickle gets. All are types written in C, whose attributes a pickle cannot set (a Counter's it
+# could, so one is read as a dict).
+PLAIN = {
+    ("builtins", "dict"): dict,
+    ("builtins", "frozenset"): frozenset,
+    ("builtins", "list"): list,
+    ("builtins", "set"): set,
+    ("builtins", "tuple"): tuple,
+    ("builtins", "int"): int,
+    ("builtins", "float"): float,
+    ("builtins", "str"): str,
+    ("collections", "Counter"): dict,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "defaultdict"): defaultdict,
+    ("collections", "deque"): deque,
+}
+
+
+def lines(path):
+    r"""Returns the lines of a UTF-8 file, as strings without their ends; `.gz` is unpacked.
+
+    Only \n and \r\n end a line, since a label may hold the other characters that Unicode calls line ends.
+
+    Raises:
+        ValueError: bytes that are not UTF-8, or no gzip.
+        OSError: the file cannot be read.
+    """
+    raw = path.read_bytes()
+    try:
+        text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: not a whole gzip file ({error})") from None
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Refuses every name outside of PLAIN."""
+
+    def find_class(self, module, name):
+        module = "builtins" if module == "__builtin__" else module  # as protocols 0 to 2 call it
+        if (module, name) not in PLAIN:
+            raise _RefusedError(f"{module}.{name}")
+        return PLAIN[module, name]
+
+
+class _RefusedError(Exception):
+    """The pickle asks for something that is no plain container."""
+
+
+def pickled(path):
+    """Returns the object in a pickle of plain containers, numbers and strings.
+
+    Raises:
+        ValueError: the pickle names anything else (nothing of it is run), or is damaged.
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            return _Unpickler(file).load()
+        except _RefusedError as error:
+            raise ValueError(
+                f"{path}: refused, the pickle asks for {error} and only plain containers are read; nothing was run"
+            ) from None
+        except OSError:
+            raise
+        except Exception as error:  # a damaged pickle raises nearly anything
+            raise ValueError(f"{path}: not a readable pickle ({type(error).__name__}: {error})") from None
+
+
+def arrays(path):
+    """Returns {name: array} of an npz file.
+
+    Raises:
+        ValueError: not an npz file, or one with pickled objects.
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except OSError:
+            raise
+        except Exception as error:  # zipfile, zlib and numpy each have their own
+            raise ValueError(f"{path}: not an npz file of plain arrays ({error})") from None
