@@ -60,6 +60,9 @@ class Not:
 
 Query = Union[Entity, Projection, And, Or, Not]  # noqa: UP007 (the names above are strings here)
 
+# Every entity, with truth 1 under every t-norm: the child of a projection whose variable has no condition of its own.
+ANYTHING = Or((Entity(0), Not(Entity(0))))
+
 # Every a is an anchor and every r a relation, filled from left to right, inside before outside.
 TEMPLATES = {
     "1p": "r(a)",
