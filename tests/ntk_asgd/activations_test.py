@@ -53,3 +53,37 @@ def test_unknown_name_is_refused_with_those_known(name):
 def test_a_sharpness_that_is_no_positive_number_is_refused(name):
     with pytest.raises(ValueError, match="sharpness"):
         activations.get(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "holds"),
+    [
+        ("relu", 1, np.inf, False),
+        ("erf", 2 / np.sqrt(np.pi), np.sqrt(8 / np.pi) * np.exp(-0.5), True),
+        ("swish:10", 1.0998393, 5, True),
+        ("swish:1000", 1.0998393, 500, True),
+        ("softplus:4", 1, 1, True),
+        (jnp.tanh, 1, 4 / np.sqrt(27), True),
+        (lambda u: jnp.maximum(u - 0.3, 0), 1, np.inf, False),  # a kink off 0, which autodiff does not show
+        (lambda u: 2.1 * jnp.sin(u), 2.1, 2.1, False),
+        (lambda u: 0.5 * jnp.sign(u), np.inf, 0, False),
+    ],
+)
+def test_assumption_a1_has_the_suprema_of_the_closed_form(name, first, second, holds):
+    found = activations.assumption_a1(name)
+    np.testing.assert_allclose([found.sup_derivative, found.sup_second_derivative], [first, second], rtol=1e-6)
+    assert found.holds == holds
+    assert ("A1 holds" in found.words()) == holds
+
+
+def test_assumption_a1_finds_growth_beyond_one_plus_u():
+    found = activations.assumption_a1("softplus:0.1")  # log(2) / s at 0
+    assert found.sup_growth_excess == pytest.approx(10 * np.log(2) - 1, rel=1e-9)
+    assert not found.holds
+
+
+def test_host_values_are_had_while_tracing_and_float32_is_refused():
+    value = jax.jit(lambda x: x + activations.on_host(jnp.tanh, np.ones(1))[0])(0.0)
+    assert value == pytest.approx(np.tanh(1))
+    with pytest.raises(ValueError, match="compute in the type of its argument"):
+        activations.assumption_a1(lambda u: jnp.tanh(u.astype(jnp.float32)))

@@ -56,14 +56,14 @@ def test_no_slope_where_the_window_spans_too_few_levels(tmp_path):
     assert figures["network_top30_max_deviation"]["sd"] is None
 
 
-def test_gram_by_blocks_of_units_is_the_whole_gram(monkeypatch):
-    from ntk_asgd import empirical, network
-
-    params = network.init(jax.random.key(0), width=100, dim=3)
-    x = jax.random.normal(jax.random.key(1), (7, 3))
-    whole = empirical.two_layer_ntk(params, x, activation="relu", gamma=1.0)
-    monkeypatch.setattr(eigen_decay, "_UNITS", 32)
-    np.testing.assert_allclose(eigen_decay._network_gram(params, x, "relu", 1.0), whole, rtol=1e-5)
+def test_a_smooth_activation_has_its_exact_values_and_no_theory(tmp_path):
+    config = _config(dims=(3,), num_seeds=1, width=64, num_points=300, activation="swish:10", fit_first=5)
+    with Workdir(tmp_path, {}) as workdir:
+        figures = eigen_decay.run(config, eigen_decay.load(config), workdir)
+    assert figures["assumption_a1"]["holds"]
+    assert "exact_tail_slope" not in figures["d3"]
+    assert figures["d3"]["kernel_degree_max_deviation"]["value"] < 0.15
+    assert figures["d3"]["kernel_degrees_of_freedom_ratio"]["value"] == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_gram_by_blocks_of_units_is_the_whole_gram(monkeypatch):
         ({"dims": (1, 3)}, "config.dims"),
         ({"dims": ()}, "config.dims"),
         ({"width": 513}, "config.width=513"),
-        ({"activation": "swish:10"}, "config.activation='swish:10'"),
+        ({"activation": "cube"}, "config.activation='cube'"),
         ({"gamma": 0.0}, "config.gamma=0.0"),
         ({"num_points": 299}, "config.num_points=299"),
         ({"fit_first": 40}, "config.fit_first=40"),

@@ -127,3 +127,82 @@ def test_impossible_requests_are_refused():
     ):
         with pytest.raises(ValueError, match=words):
             infinite.ntk(**{"x1": jnp.ones((1, 2)), "x2": None, "activation": "relu", **request})
+
+
+def _sphere(num_points, dim, dtype):
+    x = np.random.default_rng(0).standard_normal((num_points, dim))
+    return jnp.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), dtype)
+
+
+def _angle_quadrature(theta, dim, part):
+    """E over b by Gauss-Legendre between the kinks of relu, in the plane of x and x'; E radius^2 = 2/d."""
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    low, high = theta - np.pi / 2, np.pi / 2  # where both projections are positive
+    phi = (low + high) / 2 + (high - low) / 2 * nodes
+    values = 2 / dim * np.cos(phi) * np.cos(phi - theta) if part == "output" else 2 * np.ones_like(phi)
+    return weights @ values * (high - low) / 2 / (2 * np.pi)  # input: (cos + 1) times half of it, below
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5, 10, 100])
+def test_relu_is_within_1e12_of_quadrature_in_float64(dim):
+    with jax.enable_x64(True):
+        x = _sphere(6, dim, jnp.float64)
+        theta = np.arccos(np.clip(np.asarray(x @ x.T), -1, 1))
+        pairs = [(i, j) for i in range(6) for j in range(i)]
+        for part in ("output", "input"):
+            kernel = np.asarray(infinite.ntk(x, activation="relu", gamma=1.0, part=part))
+            for i, j in pairs:
+                expected = _angle_quadrature(theta[i, j], dim, part)
+                if part == "input":
+                    expected *= (np.cos(theta[i, j]) + 1) / 2
+                assert kernel[i, j] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("x64", "slack"), [(True, 1e-12), (False, 1e-6)])
+@pytest.mark.parametrize("activation", ["relu", "swish:10"])
+def test_positive_up_to_equal_points(x64, slack, activation):
+    with jax.enable_x64(x64):
+        x = _sphere(20, 3, jnp.float64 if x64 else jnp.float32)
+        near = x.at[:, 0].add(1e-9)
+        gram = np.asarray(infinite.ntk(jnp.concatenate([x, x, near]), activation=activation, gamma=1.0), np.float64)
+    assert np.linalg.eigvalsh((gram + gram.T) / 2)[0] >= -slack * len(gram)
+    np.testing.assert_allclose(gram[:20, :20], gram[:20, 20:40], atol=1e-13 if x64 else 3e-6)
+
+
+@pytest.mark.parametrize(("x64", "accuracy"), [(True, 1e-13), (False, 2e-6)])
+@pytest.mark.parametrize(("dim", "activation"), [(2, "swish:50"), (3, "swish:50"), (10, "softplus:50"), (784, "erf")])
+def test_series_keeps_its_accuracy_at_sharpness_50(x64, accuracy, dim, activation):
+    with jax.enable_x64(x64):
+        x = _sphere(12, dim, jnp.float64 if x64 else jnp.float32)
+        actual = np.asarray(jax.jit(lambda x: infinite.ntk(x, activation=activation, gamma=0.7))(x))
+    u = np.clip(np.asarray(x, np.float64) @ np.asarray(x, np.float64).T, -1, 1)
+    degree = 40 if dim == 784 else 420
+    series = sphere.zonal_kernel(u, dim=dim, activation=activation, max_degree=degree, gamma=0.7)
+    np.testing.assert_allclose(actual, series, atol=accuracy * series.max())
+
+
+@pytest.mark.parametrize("dim", [2, 3, 50])
+def test_gaussian_weights_have_the_arcsine_kernel_of_erf(dim):
+    """Williams (1997): E erf(u) erf(v) = 2/pi arcsin(2 c12 / sqrt((1 + 2 c11) (1 + 2 c22)))."""
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (5, dim)) / np.sqrt(dim))
+        both = {part: infinite.ntk(x, activation="erf", part=part, weights="gaussian") for part in ("output", "input")}
+    c = np.asarray(x) @ np.asarray(x).T / dim
+    one = 1 + 2 * np.diag(c)
+    outer = one[:, None] * one[None, :]
+    np.testing.assert_allclose(both["output"], 2 / np.pi * np.arcsin(2 * c / np.sqrt(outer)), atol=1e-13)
+    np.testing.assert_allclose(both["input"], c * dim * 4 / np.pi / np.sqrt(outer - 4 * c**2), atol=1e-13)
+
+
+def test_gaussian_weights_leave_relu_as_it_is_and_change_others():
+    x = _sphere(5, 3, jnp.float32)
+    for activation, same in (("relu", True), ("swish:5", False)):
+        one, other = (infinite.ntk(x, activation=activation, weights=w) for w in ("sphere", "gaussian"))
+        assert np.allclose(one, other, rtol=1e-5) == same
+
+
+def test_a_kink_is_said_to_cost_accuracy_and_an_unknown_law_refused():
+    with pytest.warns(UserWarning, match="too sharp"):
+        infinite.ntk(_sphere(2, 3, jnp.float32), activation=lambda u: jnp.maximum(u, 0), part="input")
+    with pytest.raises(ValueError, match="weights 'cube' is unknown"):
+        infinite.ntk(jnp.ones((1, 2)), activation="erf", weights="cube")

@@ -75,3 +75,65 @@ def test_impossible_gram_requests_are_refused():
         spectrum.gram_eigenvalues(np.ones((2, 3)))
     with pytest.raises(ValueError, match="num_eigenvalues"):
         spectrum.gram_eigenvalues(np.eye(3), 4)
+
+
+def _symmetric(values, seed=0):
+    basis, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(values), len(values))))
+    return (basis * values) @ basis.T
+
+
+def test_top_eigenvalues_of_products_alone():
+    values = 2.0 ** -np.arange(200)
+    matrix = _symmetric(values)
+    found = [spectrum.top_eigenvalues(lambda v: matrix @ v, 200, 30) for _ in range(2)]
+    np.testing.assert_allclose(found[0], values[:30], atol=1e-14)
+    np.testing.assert_array_equal(*found)
+    for k in (0, 201):
+        with pytest.raises(ValueError, match="k must lie in"):
+            spectrum.top_eigenvalues(lambda v: matrix @ v, 200, k)
+
+
+def test_block_lanczos_finds_more_copies_than_its_block_holds():
+    values = np.repeat([3.0, 2.0, 1.0, 0.0], [10, 20, 40, 30])
+    matrix = _symmetric(values)
+    for block_size in (1, 4, 24):
+        found = spectrum.top_eigenvalues(lambda v: matrix @ v, 100, 60, block_size=block_size)
+        np.testing.assert_allclose(found, values[:60], atol=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [1.1, 2.0])
+def test_block_lanczos_on_a_power_law_is_far_below_its_tolerance(exponent):
+    values = np.arange(1, 601) ** -exponent
+    matrix = _symmetric(values)
+    blocks = []
+
+    def matmul(v):
+        blocks.append(v.shape[1])
+        return matrix @ v
+
+    np.testing.assert_allclose(spectrum.top_eigenvalues(matmul, 600, 20), values[:20], rtol=1e-7)
+    assert sum(blocks) < 300  # it stopped long before it spanned the space
+
+
+def test_by_degree_is_the_mean_over_each_full_block():
+    values = np.array([[4.0, 3, 2, 1, 1, 1, 9], [8.0, 6, 4, 2, 2, 2, 9]])
+    np.testing.assert_array_equal(spectrum.by_degree(values, [1, 2, 3, 5]), [[4, 2.5, 1], [8, 5, 2]])
+    with pytest.raises(ValueError, match="no degree in full"):
+        spectrum.by_degree([1.0], [2, 3])
+
+
+@pytest.mark.parametrize("beta", [1.5, 2.0, 3.0])
+def test_degrees_of_freedom_prediction_is_within_one_of_the_sum(beta):
+    index = np.arange(1, 2_000_001.0)
+    for reg in (1e-2, 1e-4):
+        whole = spectrum.degrees_of_freedom(0.7 * index**-beta, reg)
+        predicted = spectrum.degrees_of_freedom_prediction(reg, beta=beta, leading=0.7)
+        rest = 0.7 / reg * index[-1] ** (1 - beta) / (beta - 1)
+        assert 0 < predicted - whole < 1 + rest
+    with pytest.raises(ValueError, match="beta must be above 1"):
+        spectrum.degrees_of_freedom_prediction(1e-3, beta=1.0, leading=1.0)
+
+
+def test_rounding_of_a_float32_gram_is_said():
+    with pytest.warns(UserWarning, match="from index 4 on"):
+        spectrum.gram_eigenvalues(np.diag([1.0, 0.5, 1e-3, 1e-9, 1e-10]).astype(np.float32))

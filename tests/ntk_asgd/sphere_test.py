@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -139,3 +140,52 @@ def test_impossible_requests_are_refused():
             sphere.eigenvalues(**{"dim": 3, "activation": "relu", "max_degree": 4, **sizes})
     with pytest.raises(ValueError, match="activation 'cube' is unknown"):
         sphere.eigenvalues(dim=3, activation="cube", max_degree=4)
+
+
+@pytest.mark.parametrize("part", ["both", "output", "input"])
+def test_trace_is_the_kernel_on_the_diagonal(part):
+    whole = sum(AT_ONE[p](5, 0.5, 2.0) for p in ("output", "input") if part in (p, "both"))
+    setting = {"dim": 5, "activation": "relu", "scale": 0.5, "gamma": 2.0, "part": part}
+    assert sphere.trace(**setting) == pytest.approx(whole, rel=1e-13)
+
+
+def test_trace_identity_of_the_paper_setting_within_1e3():
+    setting = {"dim": 3, "activation": "relu", "gamma": 1.0}
+    errors = [sphere.trace_error(*sphere.eigenvalues(max_degree=k, **setting), **setting) for k in (100, 400, 2_000)]
+    assert 0 < errors[2] < errors[1] < 1e-3 < errors[0]
+    smooth = {"dim": 3, "activation": "swish:5"}
+    assert abs(sphere.trace_error(*sphere.eigenvalues(max_degree=60, **smooth), **smooth)) < 1e-13
+
+
+@pytest.mark.parametrize("dim", [100, 784, 3_072])
+def test_high_dimensions_stay_finite_to_degree_400(dim):
+    mu, counts = sphere.eigenvalues(dim=dim, activation="relu", max_degree=400, gamma=1.0)
+    assert np.isfinite(mu).all()
+    assert np.isfinite(counts).all()
+    assert mu[0] > 0
+    missing = sphere.trace_error(mu, counts, dim=dim, activation="relu", gamma=1.0)
+    assert 0 < missing < 0.06
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5, 10, 100])
+def test_zonal_eigenfunctions_are_orthonormal(dim):
+    theta, weights = sphere._angles(dim, 30)
+    with jax.enable_x64(True):
+        basis = np.asarray(sphere.zonal_eigenfunctions(jnp.asarray(np.cos(theta)), dim=dim, max_degree=12))
+    np.testing.assert_allclose(basis.T @ (weights[:, None] * basis), np.eye(13), atol=1e-11)
+
+
+def test_zonal_eigenfunctions_are_chebyshev_and_legendre():
+    t = jnp.linspace(-1, 1, 11)
+    k = np.arange(7)
+    known = {2: special.eval_chebyt, 3: special.eval_legendre}
+    for dim, polynomial in known.items():
+        expected = np.sqrt(sphere.multiplicities(dim, 6)) * polynomial(k[None, :], np.asarray(t, float)[:, None])
+        np.testing.assert_allclose(sphere.zonal_eigenfunctions(t, dim=dim, max_degree=6), expected, atol=2e-5)
+
+
+def test_cosines_beyond_one_are_refused():
+    with pytest.raises(ValueError, match="normalise the inputs"):
+        sphere.zonal_eigenfunctions(jnp.array([1.1]), dim=3, max_degree=2)
+    with pytest.raises(ValueError, match="normalise the inputs"):
+        sphere.zonal_kernel([-1.1], dim=3, activation="relu", max_degree=2)
