@@ -63,8 +63,12 @@ def apply(params, x, *, activation, gamma):
     Returns:
         Outputs [n].
     """
-    width = params.a.shape[0]
-    terms = activations.get(activation).fn(preactivation(params, x, gamma=gamma)) * params.a[None, :]
+    return total(activations.get(activation).fn(preactivation(params, x, gamma=gamma)) * params.a[None, :])
+
+
+def total(terms):
+    """Returns M^{-1/2} times the sum of the units' terms [n, M], [n]; units r and r + M/2 are added first."""
+    width = terms.shape[1]
     paired, rest = terms[:, : width // 2] + terms[:, width // 2 : width // 2 * 2], terms[:, width // 2 * 2 :]
     return (paired.sum(axis=1) + rest.sum(axis=1)) / jnp.sqrt(width)
 

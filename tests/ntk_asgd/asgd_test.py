@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_asgd import asgd, network, sphere
+from ntk_asgd import asgd, network
 
 ETA, LAM = 0.3, 0.2
 
@@ -44,8 +44,9 @@ def test_steps_and_average_are_those_of_a_plain_loop():
     with jax.enable_x64(True):
         state = asgd.init(network.Params(*map(jnp.asarray, (a, b, c))))
         np.testing.assert_array_equal(_flat(asgd.averaged_weights(state)), iterates[0])
+        one_step = jax.jit(functools.partial(asgd.step, apply_fn=apply_fn, learning_rate=ETA, regularization=LAM))
         for t, (x, y) in enumerate(zip(jnp.asarray(xs), jnp.asarray(ys))):
-            state, info = asgd.step(state, x, y, apply_fn=apply_fn, learning_rate=ETA, regularization=LAM)
+            state, info = one_step(state, x, y)
             np.testing.assert_allclose(_flat(asgd.last_weights(state)), iterates[t + 1], rtol=1e-12)
             np.testing.assert_allclose(_flat(asgd.averaged_weights(state)), iterates[: t + 2].mean(axis=0), rtol=1e-12)
         assert state.num_steps == 7
@@ -60,41 +61,129 @@ def test_loss_is_half_the_squared_residual_before_the_step():
     assert info["loss"] == pytest.approx((5 - 1) ** 2 / 2)
 
 
-def test_reference_step_is_the_paper_recursion_on_functions():
-    """In float64, with functions held by their values on a grid of the circle."""
-    grid = np.arange(32) * 2 * np.pi / 32
-    eigenvalues = np.array([0.4, 0.3, 0.2, 0.1, 0.05])
+def _iterates_of(weights, xs, ys, apply_fn, **settings):
+    """All iterates (flat) and the last state, stepping one sample at a time."""
+    one_step = jax.jit(lambda state, x, y: asgd.step(state, x, y, apply_fn=apply_fn, **settings)[0])
+    state, iterates = asgd.init(weights), [_flat(weights)]
+    for x, y in zip(xs, ys):
+        state = one_step(state, x, y)
+        iterates.append(_flat(asgd.last_weights(state)))
+    return np.array(iterates), state
+
+
+def _random_network(width=6, dim=2):
+    rng = np.random.default_rng(1)
+    shapes = ((width,), (width, dim), (width,))
+    return network.Params(*(jnp.asarray(rng.standard_normal(shape)) for shape in shapes))
+
+
+def test_a_minibatch_steps_along_its_mean_gradient():
+    apply_fn = functools.partial(network.apply, activation="softplus", gamma=0.7)
+    settings = {"apply_fn": apply_fn, "learning_rate": ETA, "regularization": LAM}
     with jax.enable_x64(True):
-        basis = np.asarray(sphere.circle_eigenfunctions(jnp.asarray(grid), 5))
-        state = asgd.reference_init(5)
-        g, values = np.zeros(32), [np.zeros(32)]
-        for place, y in ((3, 0.5), (17, -0.7), (8, 0.1), (30, 0.9)):
-            kernel = basis @ (eigenvalues * basis[place])  # k(x, .)
-            g = (1 - ETA * LAM) * g - ETA * (g[place] - y) * kernel
-            values.append(g)
-            state, _ = asgd.reference_step(
-                state,
-                jnp.asarray(basis[place]),
-                y,
-                eigenvalues=jnp.asarray(eigenvalues),
-                learning_rate=ETA,
-                regularization=LAM,
-            )
-            np.testing.assert_allclose(basis @ np.asarray(state.coefficients), g, rtol=1e-12, atol=1e-14)
-            np.testing.assert_allclose(basis @ np.asarray(state.mean), np.mean(values, axis=0), rtol=1e-12, atol=1e-14)
+        start = asgd.init(_random_network())
+        xs, ys = map(jnp.asarray, _stream(3))
+        batch, info = asgd.step(start, xs, ys, **settings)
+        each, one = jax.vmap(functools.partial(asgd.step, start, **settings))(xs, ys)
+        for leaf, leaves in zip(batch.displacement, each.displacement):
+            np.testing.assert_allclose(leaf, leaves.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(info["loss"], one["loss"].mean(), rtol=1e-12)
 
 
-def test_reference_is_algorithm_one_on_linear_features():
-    """g = sum_i w_i sqrt(lambda_i) e_i from w_0 = 0 has the same iterates."""
-    eigenvalues = jnp.array([0.5, 0.2, 0.1])
-    linear, reference = asgd.init(jnp.zeros(3)), asgd.reference_init(3)
-    for seed in range(5):
-        angle, y = jax.random.uniform(jax.random.key(seed), (2,))
-        features = sphere.circle_eigenfunctions(angle[None], 3)[0]
-        settings = {"learning_rate": ETA, "regularization": LAM}
-        linear, _ = asgd.step(linear, features * jnp.sqrt(eigenvalues), y, apply_fn=lambda w, x: x @ w, **settings)
-        reference, _ = asgd.reference_step(reference, features, y, eigenvalues=eigenvalues, **settings)
-    np.testing.assert_allclose(asgd.averaged_weights(linear) * jnp.sqrt(eigenvalues), reference.mean, rtol=1e-5)
+@pytest.mark.parametrize("average_from", [4, 9])
+def test_tail_average_is_over_the_iterates_from_a_given_one_on(average_from):
+    apply_fn = functools.partial(network.apply, activation="softplus", gamma=0.7)
+    with jax.enable_x64(True):
+        iterates, state = _iterates_of(
+            _random_network(),
+            *map(jnp.asarray, _stream(7)),
+            apply_fn,
+            learning_rate=ETA,
+            regularization=LAM,
+            average_from=average_from,
+        )
+        expected = iterates[min(average_from, 7) :].mean(axis=0)  # before any averaged iterate: the last one
+        np.testing.assert_allclose(_flat(asgd.averaged_weights(state)), expected, rtol=1e-12)
+
+
+def test_decreasing_step_takes_the_index_of_the_step():
+    xs, ys = jnp.ones((3, 1)), jnp.ones(3)
+    iterates, _ = _iterates_of(
+        (jnp.zeros(1),), xs, ys, lambda w, x: x @ w[0], learning_rate=lambda t: 0.5 / (t + 1.0), regularization=0.0
+    )
+    np.testing.assert_allclose(iterates[:, 0], [0, 0.5, 0.625, 0.6875], rtol=1e-6)
+
+
+def test_steps_from_the_horizon_on_leave_the_state():
+    xs, ys = map(jnp.float32, _stream(6))
+    run = functools.partial(_iterates_of, jnp.zeros((1, 2)), apply_fn=lambda w, x: x @ w[0])
+    settings = {"learning_rate": ETA, "regularization": LAM}
+    _, whole = run(xs, ys, horizon=4, **settings)
+    _, short = run(xs[:4], ys[:4], **settings)
+    jax.tree.map(np.testing.assert_array_equal, whole, short)
+
+
+def test_linearisation_is_affine_and_tangent():
+    apply_fn = functools.partial(network.apply, activation="softplus", gamma=0.7)
+    with jax.enable_x64(True):
+        weights, x = _random_network(), jnp.asarray(_stream(4)[0])
+        linear = asgd.linearize(apply_fn, weights)
+        direction = jax.tree.map(lambda leaf: jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape), weights)
+        along = [
+            np.asarray(linear(jax.tree.map(lambda w, u, s=s: w + s * u, weights, direction), x))
+            for s in (0.0, 1.0, 2.0)
+        ]
+        _, slope = jax.jvp(lambda w: apply_fn(w, x), (weights,), (direction,))
+        np.testing.assert_allclose(along[0], apply_fn(weights, x), rtol=1e-12)
+        np.testing.assert_allclose(along[1] - along[0], slope, rtol=1e-10)
+        np.testing.assert_allclose(along[2] - along[0], 2 * slope, rtol=1e-10)
+
+
+def test_frozen_leaves_stay_and_the_others_step_as_alone():
+    apply_fn = functools.partial(network.apply, activation="softplus", gamma=0.7)
+    trainable = network.Params(a=True, b=False, c=False)
+    settings = {"learning_rate": ETA, "regularization": LAM}
+    with jax.enable_x64(True):
+        weights, stream = _random_network(), [jnp.asarray(each) for each in _stream(5)]
+        _, frozen = _iterates_of(weights, *stream, asgd.freeze(apply_fn, trainable), **settings)
+        _, alone = _iterates_of((weights.a,), *stream, lambda w, x: apply_fn(weights._replace(a=w[0]), x), **settings)
+    np.testing.assert_array_equal(frozen.displacement.b, 0)
+    np.testing.assert_array_equal(frozen.displacement.c, 0)
+    np.testing.assert_allclose(frozen.mean_displacement.a, alone.mean_displacement[0], rtol=1e-12)
+
+
+@jax.jit
+def _unrolled_and_recursion(w, mean, drifts, options):
+    """Iterates and mean after 5 steps from t = 3 of a linear recursion with given drifts, by `unroll` and `rates`."""
+    options = {"learning_rate": lambda t: 0.5 / (1.0 + t.astype(float)), **options}
+    steps = asgd.unroll(jnp.int32(3), 5, **options)
+    unrolled = (1 - steps.mean_weight) * mean + steps.mean_start * w - steps.mean_response @ drifts
+    iterates = [w]
+    for j, drift in enumerate(drifts):
+        now = asgd.rates(jnp.int32(3 + j), **options)
+        iterates.append(iterates[-1] - now.pull * iterates[-1] - now.eta * drift)
+        mean = mean + now.weight * (iterates[-1] - mean)
+    return (steps.start * w - steps.response @ drifts, unrolled), (jnp.stack(iterates), mean), steps.num_steps
+
+
+@pytest.mark.parametrize("regularization", [0.0, 0.4])
+@pytest.mark.parametrize(("average_from", "horizon"), [(0, 99), (5, 99), (2, 6), (9, 99), (0, 3)])
+def test_unrolled_steps_are_the_recursion(regularization, average_from, horizon):
+    options = {"regularization": regularization, "average_from": average_from, "horizon": horizon}
+    with jax.enable_x64(True):
+        drifts = jnp.asarray(np.random.default_rng(0).standard_normal(5))
+        unrolled, expected, num_steps = _unrolled_and_recursion(1.3, 0.4, drifts, options)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-12), unrolled, expected)
+    assert num_steps == min(8, horizon)
+
+
+def test_unrolled_steps_stay_finite_over_long_runs():
+    """2,048 steps at eta lambda = 0.1: the products underflow to zero and nothing overflows."""
+    steps = jax.jit(lambda lam: asgd.unroll(jnp.int32(0), 2_048, 1.0, lam))(jnp.float32(0.1))
+    assert all(np.isfinite(leaf).all() for leaf in steps)
+    assert steps.response[-1, 0] == 0
+    np.testing.assert_allclose(steps.response[-1, -3:], [0.81, 0.9, 1.0], rtol=1e-5)
+    np.testing.assert_allclose(steps.mean_response[:3], 10 / 2_049, rtol=1e-4)
 
 
 def test_average_of_displacements_keeps_in_float32_what_an_average_of_weights_loses():
