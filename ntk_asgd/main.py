@@ -3,7 +3,12 @@
 from experiment import app
 
 RUNS = {
+    "averaging": "ntk_asgd.runs.averaging",
+    "digits": "ntk_asgd.runs.digits",
     "eigen_decay": "ntk_asgd.runs.eigen_decay",
+    "eps_gap": "ntk_asgd.runs.eps_gap",
+    "layers": "ntk_asgd.runs.layers",
+    "misspecified": "ntk_asgd.runs.misspecified",
     "rates": "ntk_asgd.runs.rates",
 }
 

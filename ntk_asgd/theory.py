@@ -1,17 +1,26 @@
-"""The paper's rates and schedules. r: source condition; beta: decay, lambda_i = Theta(i^{-beta}); T: samples."""
+"""The paper's rates, schedules and bound, and the expected error of the reference ASGD. Host code in float64.
+
+r: source condition; beta: decay, lambda_i = Theta(i^{-beta}); T: samples; eta: step size; lambda: regularisation.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
+from scipy import optimize
+
+from ntk_asgd import spectrum
 
 
-def rate_exponent(r, beta):
+def rate_exponent(r, beta, *, misspecified=False):
     """Returns the exponent p of the optimal rate T^{-p}, p = 2 r beta / (2 r beta + 1).
 
     Args:
         r: source condition, the target lies in Sigma^r(L2); in [1/2, 1].
         beta: decay exponent of the eigenvalues, above 1.
+        misspecified: whether to give the formula's value outside the theorem too, for any positive r and beta.
 
     Raises:
-        ValueError: r outside [1/2, 1] or beta <= 1.
+        ValueError: r outside [1/2, 1] or beta <= 1; where misspecified, r or beta not positive.
 
     References:
         Nitanda and Suzuki, arXiv 2006.12297, Corollary 1.
@@ -19,28 +28,30 @@ def rate_exponent(r, beta):
     >>> rate_exponent(1.0, 2.0)
     0.8
     """
-    _check(r, beta)
+    _check(r, beta, misspecified)
     return 2 * r * beta / (2 * r * beta + 1)
 
 
-def regularization(num_samples, r, beta):
-    """Returns the regularisation lambda = T^{-beta / (2 r beta + 1)} of Corollary 1.
+def regularization(num_samples, r, beta, *, constant=1.0, misspecified=False):
+    """Returns the regularisation lambda = C T^{-beta / (2 r beta + 1)} of Corollary 1, whose rate any C > 0 keeps.
 
     Args:
         num_samples: number of steps T, one fresh sample each.
         r: source condition, in [1/2, 1].
         beta: decay exponent of the eigenvalues, above 1.
+        constant: C.
+        misspecified: as `rate_exponent`.
 
     Raises:
-        ValueError: num_samples < 1, r outside [1/2, 1] or beta <= 1.
+        ValueError: num_samples < 1, or r and beta as `rate_exponent`.
 
     References:
         Nitanda and Suzuki, arXiv 2006.12297, Corollary 1.
     """
-    _check(r, beta)
+    _check(r, beta, misspecified)
     if np.any(np.asarray(num_samples) < 1):
         raise ValueError(f"num_samples must be at least 1, not {num_samples}")
-    return num_samples ** (-beta / (2 * r * beta + 1))
+    return constant * num_samples ** (-beta / (2 * r * beta + 1))
 
 
 def decay_exponent(dim):
@@ -55,6 +66,79 @@ def decay_exponent(dim):
     if dim < 2:
         raise ValueError(f"dim must be at least 2, not {dim}")
     return dim / (dim - 1)
+
+
+def max_learning_rate(regularization):
+    """Returns the largest step size of Theorem 1, eta = 1 / (4 (6 + lambda)).
+
+    References:
+        Nitanda and Suzuki, arXiv 2006.12297, Theorem 1.
+    """
+    return 1 / (4 * (6 + regularization))
+
+
+class Bound(NamedTuple):
+    """The terms of Theorem 1's bound on the excess risk, each without the universal constant alpha."""
+
+    source: float  # lambda^{2r} ||Sigma^{-r} g_rho||^2
+    initial: float  # ||g_rho||_H^2 / (T+1)
+    step_size: float  # ||g_rho||_H^2 / (lambda eta^2 (T+1)^2)
+    variance: float  # (1 + ||g_rho||^2 + ||Sigma^{-r} g_rho||^2) N(lambda) / (T+1)
+
+
+def bound(
+    eigenvalues, coefficients, *, r, regularization, num_samples, learning_rate, multiplicity=None, misspecified=False
+):
+    """Returns the terms of Theorem 1's bound, a `Bound`: the excess risk is at most alpha times their sum, plus eps.
+
+    alpha is a universal constant and eps the distance of the network from the reference ASGD. The theorem asks for
+    4 (6 + lambda) eta <= 1 (`max_learning_rate`); the terms are evaluated at any eta.
+
+    Args:
+        eigenvalues: lambda_i [N], or one a degree where multiplicities are given.
+        coefficients: g_i [N], or the norm of g_rho in each degree's eigenspace.
+        r: source condition.
+        regularization: lambda > 0.
+        num_samples: T.
+        learning_rate: eta.
+        multiplicity: of each eigenvalue; one each where left out.
+        misspecified: whether to take r outside [1/2, 1] too.
+
+    Returns:
+        `Bound` of floats; a term is infinite where g_rho has a coefficient on an eigenvalue of zero.
+
+    Raises:
+        ValueError: r outside [1/2, 1], or a regularization, num_samples or learning_rate that is not positive.
+
+    References:
+        Nitanda and Suzuki, arXiv 2006.12297, Theorem 1.
+    """
+    _check(r, 2, misspecified)
+    if not num_samples >= 1 or not learning_rate > 0:
+        raise ValueError(f"num_samples={num_samples} and learning_rate={learning_rate} must be positive")
+    free = spectrum.degrees_of_freedom(eigenvalues, regularization, multiplicity)
+    norm, source, rkhs = (source_norm(eigenvalues, coefficients, order) ** 2 for order in (0, r, 0.5))
+    total = num_samples + 1
+    return Bound(
+        source=regularization ** (2 * r) * source,
+        initial=rkhs / total,
+        step_size=rkhs / (regularization * (learning_rate * total) ** 2),
+        variance=(1 + norm + source) * free / total,
+    )
+
+
+def source_norm(eigenvalues, coefficients, r):
+    """Returns ||Sigma^{-r} g|| = (sum_i (g_i / lambda_i^r)^2)^{1/2}; infinite where lambda_i = 0 carries a coefficient.
+
+    r = 0 gives the norm in L2(rho_X), r = 1/2 that of the RKHS.
+    """
+    eigenvalues, coefficients = np.asarray(eigenvalues, np.float64), np.asarray(coefficients, np.float64)
+    if r == 0:
+        return float(np.linalg.norm(coefficients))
+    seen = eigenvalues > 0
+    if coefficients[~seen].any():
+        return float("inf")
+    return float(np.linalg.norm(coefficients[seen] / eigenvalues[seen] ** r))
 
 
 def reference_error(eigenvalues, coefficients, *, num_samples, learning_rate, regularization, noise):
@@ -73,7 +157,7 @@ def reference_error(eigenvalues, coefficients, *, num_samples, learning_rate, re
         eigenvalues: lambda_i [N].
         coefficients: g_i [N].
         num_samples: T.
-        learning_rate: eta; every a_i must lie in (0, 1].
+        learning_rate: eta; every a_i must lie in (0, 2).
         regularization: lambda > 0.
         noise: standard deviation of the observations.
 
@@ -81,15 +165,15 @@ def reference_error(eigenvalues, coefficients, *, num_samples, learning_rate, re
         Two floats. Host code in float64.
 
     Raises:
-        ValueError: a step size for which some a_i leaves (0, 1].
+        ValueError: a step size for which some a_i leaves (0, 2), where the mean of the iterates does not converge.
 
     References:
         Nitanda and Suzuki, arXiv 2006.12297, Theorem 1, whose bias and variance terms bound these two.
     """
     eigenvalues, coefficients = np.asarray(eigenvalues, np.float64), np.asarray(coefficients, np.float64)
     a = learning_rate * (eigenvalues + regularization)
-    if not ((a > 0) & (a <= 1)).all():
-        raise ValueError("learning_rate * (eigenvalue + regularization) must lie in (0, 1] for every eigenvalue")
+    if not ((a > 0) & (a < 2)).all():
+        raise ValueError("learning_rate * (eigenvalue + regularization) must lie in (0, 2) for every eigenvalue")
     p, total = 1 - a, num_samples + 1
     limit = eigenvalues / (eigenvalues + regularization) * coefficients
     bias = limit * (1 - (1 - p**total) / (a * total)) - coefficients
@@ -98,7 +182,47 @@ def reference_error(eigenvalues, coefficients, *, num_samples, learning_rate, re
     return float(np.sum(bias**2)), float(variance.sum())
 
 
-def _check(r, beta):
+def balancing_constant(
+    eigenvalues, coefficients, *, bias_over_variance, num_samples, r, beta, learning_rate, noise, misspecified=False
+):
+    """Returns the C of lambda = C T^{-beta/(2 r beta+1)} at which `reference_error` has the given bias over variance.
+
+    Args:
+        eigenvalues, coefficients, learning_rate, noise: as `reference_error`; noise above 0.
+        bias_over_variance: the ratio at T.
+        num_samples: T.
+        r, beta, misspecified: as `rate_exponent`.
+
+    Raises:
+        ValueError: no C in [1e-6, 1e6] gives the ratio with a stable step size.
+    """
+    unit = regularization(num_samples, r, beta, misspecified=misspecified)
+
+    def excess(log_constant):
+        bias, variance = reference_error(
+            eigenvalues,
+            coefficients,
+            num_samples=num_samples,
+            learning_rate=learning_rate,
+            regularization=np.exp(log_constant) * unit,
+            noise=noise,
+        )
+        return np.log(bias) - np.log(variance * bias_over_variance)
+
+    highest = (1.999 / learning_rate - np.max(eigenvalues)) / unit  # beyond it the reference ASGD diverges
+    low, high = np.log(1e-6), np.log(min(1e6, highest)) if highest > 1e-6 else -np.inf
+    if not (low < high and excess(low) < 0 < excess(high)):
+        raise ValueError(
+            f"no lambda gives a bias of {bias_over_variance} times the variance at T={num_samples}: raise one of them"
+        )
+    return float(np.exp(optimize.brentq(excess, low, high, xtol=1e-10)))
+
+
+def _check(r, beta, misspecified=False):
+    if misspecified:
+        if not (np.all(np.asarray(r) > 0) and np.all(np.asarray(beta) > 0)):
+            raise ValueError(f"r={r} and beta={beta} must be positive")
+        return
     if not np.all((np.asarray(r) >= 0.5) & (np.asarray(r) <= 1)):
         raise ValueError(f"r must lie in [1/2, 1], where the theorem holds, not {r}")
     if not np.all(np.asarray(beta) > 1):

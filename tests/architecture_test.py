@@ -16,9 +16,9 @@ MATHS = {
     "darts_perturb": {"jax", "numpy", "scipy", "optax", "flax"},
 }
 LAZY = {  # imported inside the functions that need them, and by nothing else
-    "experiment": {"orbax", "tqdm", "tensorboardX", "matplotlib", "cycler"},
-    "ntk_asgd": {"matplotlib"},
-    "cqd": {"matplotlib", "rdflib"},
+    "experiment": {"orbax", "tqdm", "tensorboardX", "matplotlib", "cycler", "scipy"},
+    "ntk_asgd": {"matplotlib", "sklearn"},
+    "cqd": {"matplotlib", "rdflib", "pyoxigraph"},
     "darts_perturb": {"matplotlib", "sklearn", "skimage"},
     "reproduce": {"scipy"},
 }

@@ -9,7 +9,7 @@ import pytest
 from tests.experiment import binary
 
 RUNS = {
-    "ntk_asgd": ("eigen_decay", "rates"),
+    "ntk_asgd": ("averaging", "digits", "eigen_decay", "eps_gap", "layers", "misspecified", "rates"),
     "cqd": ("countries",),
     "darts_perturb": ("textures",),
 }
