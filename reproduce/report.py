@@ -123,7 +123,7 @@ def as_html(results, summaries, scale, runs_dir):
 {total:.0f} s on {device["count"]} {_text(device["kind"])} device(s), {device["cpus"]} CPU cores; ± is a standard error
 over seeds. A verdict compares the 95% interval of the measured figure with the interval that the claim accepts: inside
 it holds, outside it fails; across its edge, or where the run is too small to bear on the claim, it is not decided.
-Several accepted bands and seed counts were chosen after first runs: see reproduce/claims.py.</p>
+Several accepted bands and seed counts were chosen after first runs: see reproduce/claims.</p>
 <table><tr><th>claim</th><th>published</th><th>measured</th><th>accepted</th><th>verdict</th></tr>
 {"".join(_row(result) for result in results)}</table>
 {sections}
