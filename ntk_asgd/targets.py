@@ -90,7 +90,8 @@ def check_visible(eigenvalues, coefficients, *, degrees=None, floor=1e-28):
         shown = ", ".join(map(str, listed[:5])) + (", .." if len(listed) > 5 else "")
         raise ValueError(
             f"the kernel's eigenvalues are zero on {word} {shown}, where the target has coefficients: the excess risk "
-            f"stays at {np.sum(coefficients[unseen] ** 2):.3g} or more; use gamma > 0, or a target without them"
+            f"stays at {np.sum(coefficients[unseen] ** 2):.3g} or more; choose a target without them, a gamma above 0 "
+            "where it is 0, or another activation"
         )
 
 

@@ -4,20 +4,22 @@
 
 Measures, first, the reference ASGD in the eigenbasis of an integral operator with lambda_i ~ i^{-beta}, on the circle:
 the slope of the excess risk over the number of samples T for nine pairs (beta, r), against -2 r beta / (2 r beta + 1),
-and the risk under Theorem 1's bound, term by term, for alpha = 1. Every T is a run of its own, for
-lambda = C T^{-beta/(2 r beta + 1)} changes with it; the nine pairs of a T see the same samples, so their errors are
-correlated. Second, Algorithm 1 on a two-layer network on the circle, beside the reference ASGD of its infinite-width
-kernel on the same samples. Third, networks with swish_s for growing s beside the ReLU network (Corollary 2), on the
-same samples and initial weights; the target is at the edge of the ReLU kernel's class.
+and the risk under Theorem 1's bound, term by term, for alpha = 1. Every T is a run of its own, for lambda = C
+T^{-beta/(2 r beta + 1)} changes with it; the nine pairs of a T see the same samples, so their errors are correlated.
+Second, Algorithm 1 on a two-layer network on the circle, beside the reference ASGD of its infinite-width kernel on the
+same samples. Third, networks with swish_s for growing s beside the ReLU network (Corollary 2), on the same samples and
+initial weights. The network's target is made for the ReLU kernel, whose rate its plot shows: at a fixed s the swish
+kernel leaves that rate in the end (past T of about 65,000 at s = 10, by the closed form).
 
-Settings, one rule for all pairs: the target's coefficients are lambda_i^r i^{-0.6}, just inside the edge of the source
-condition, without the logarithm of the very edge; eigenvalues sum to 1; noise 1/4 and |g_rho| at most 1/2, so that Y
-lies in [-1, 1] (Assumption A2); C makes the expected bias half the expected variance at the middle T, as any constant
-keeps the rate; eta = 1/(4 sup k), six times what the theorem allows (a warning says so), for below that the term
-1/(lambda eta^2 T^2) leads at reachable T and the slopes come out too steep. These were chosen from the closed form
-(theory.reference_error) for slopes near the theory's, before any simulation, so the simulation is a test of them. Only
-the window of :runlocal moved after a first one: over T = 2^9 to 2^14 eight pairs were within 0.05 of the theory, and
-beta 1.5, r 1 was off by 0.052 (standard error 0.011). Twice the eigenfunctions move no predicted slope by over 0.002.
+Settings, one rule for all pairs: the target's coefficients are lambda_i^r i^{-0.6}, which puts it inside the edge by
+0.1 / beta in r ("theory_at_own_order" has the slope there, up to 0.03 steeper), without the logarithm of the very edge;
+eigenvalues sum to 1; noise 1/4 and |g_rho| at most 1/2, so that Y lies in [-1, 1] (Assumption A2); C makes the expected
+bias half the expected variance at the middle T, as any constant keeps the rate; eta = 1/(4 sup k), six times what the
+theorem allows (a warning says so), for below that the term 1/(lambda eta^2 T^2) leads at reachable T and the slopes
+come out too steep. These were chosen from the closed form (theory.reference_error) for slopes near the theory's, before
+any simulation, so the simulation is a test of them. Only the window of :runlocal moved after a first one: over T = 2^9
+to 2^14 eight pairs were within 0.05 of the theory, and beta 1.5, r 1 was off by 0.052 (standard error 0.011). Twice the
+eigenfunctions move no predicted slope by over 0.002.
 
 Expect slopes (standard error; finite-T prediction; theory), over 128 seeds, T = 2^10 to 2^15 at :runlocal, and over 64
 seeds, T = 2^11 to 2^17 in full:
@@ -30,7 +32,7 @@ seeds, T = 2^11 to 2^17 in full:
     beta 3,   r 0.5:  -0.737 (0.014); -0.767    -0.747 (0.013); -0.767    -0.750
     beta 3,   r 0.75: -0.799 (0.018); -0.829    -0.817 (0.017); -0.826    -0.818
     beta 3,   r 1:    -0.816 (0.020); -0.841    -0.849 (0.020); -0.837    -0.857
-The random design, which the prediction leaves out, adds up to a tenth to the risk. The last iterate stays at 0.008, 90
+The random design, which the prediction leaves out, adds about a tenth to the risk. The last iterate stays at 0.008, 90
 to 600 times the average at T = 32,768. The risk is 2% to 4% of the bound at alpha = 1, whose variance term leads.
 
 The network's averaged risk is within 2% of its reference's at every T (sup gap 0.003 at T = 4,096, M = 1,024; 0.0008 at

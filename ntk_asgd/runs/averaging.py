@@ -74,7 +74,10 @@ def _figures(rows):
         risks = {f"{method}_risk": descent.over_seeds(row[method]) for method in _METHODS}
         result[f"T{row['step']}"] = risks | ratios
     if len(rows) > 1:
-        result["slope"] = {method: descent.slope_figure(rows, curve=method) for method in _METHODS}
+        result["slope"] = {
+            method: descent.slope_figure(rows, curve=method, predicted="predicted" if method == "average" else None)
+            for method in _METHODS
+        }
     return result
 
 

@@ -17,6 +17,8 @@ def reference_problems(config, pairs):
     """Returns {case name: `circle.Problem`} of power-law spectra, one for each (beta, r); checks their fields."""
     if not pairs or not all_of((int, float), [number for pair in pairs for number in pair]):
         raise ValueError(f"config.beta={config.beta} and config.r={config.r} must be numbers that pair up")
+    if len(set(pairs)) < len(pairs):
+        raise ValueError(f"config.beta={config.beta}, config.r={config.r}: a pair is there twice")
     outside = []
     for beta, r in pairs:
         checked(f"config.beta={config.beta}, config.r={config.r}", theory.rate_exponent, r, beta, misspecified=True)
@@ -34,7 +36,8 @@ def reference_problems(config, pairs):
 def network_problem(config):
     """Returns the `circle.Problem` of the network's infinite-width kernel; checks config.network.
 
-    The Bayes rule has coefficients i^{-(r beta + (1 + tail)/2)}, at the edge of the ReLU kernel's class, for beta = 2.
+    The Bayes rule has coefficients i^{-(r beta + (1 + tail)/2)} for beta = 2: the order r + tail / (2 beta) in the ReLU
+    network's kernel.
     """
     net = config.network
     check_counts({"network.num_seeds": (net.num_seeds, 2), "network.max_degree": (net.max_degree, 2)})
@@ -106,7 +109,7 @@ def networks(config, workdir, name, problems, num_samples, key, *, activation, w
     key_weights, key_streams = jax.random.split(key)
     streams = mesh.shard_leading(jax.random.split(key_streams, net.num_seeds))
     start = circle.network_start(jax.random.split(key_weights, net.num_seeds), widths, scale=net.scale)
-    state, followed = workdir.loop(
+    reached = workdir.loop(
         name,
         (start, circle.reference_start(net.num_seeds, numbers)),
         lambda state, step: circle.advance_network(
@@ -115,6 +118,7 @@ def networks(config, workdir, name, problems, num_samples, key, *, activation, w
         num_steps=num_samples,
         steps_per_call=config.steps_per_call,
     )
+    state, followed = mesh.shard_leading(reached)  # a state read back from a checkpoint is where a fresh one is
     basis = np.asarray(circle.basis(len(problems[0].eigenvalues)))
     clean = basis @ problems[0].coefficients
     outputs = {
@@ -130,23 +134,24 @@ def networks(config, workdir, name, problems, num_samples, key, *, activation, w
     }
 
 
-def slope_figure(rows, *, curve="averaged", predicted="predicted", **beside):
+def slope_figure(rows, *, curve="averaged", predicted=None, **beside):
     """Returns the slope of log mean risk over log T, with the bootstrap's standard error over the seeds.
 
     Args:
         rows: one a T, with risks of every seed under `curve`.
         curve: its name.
-        predicted: name of the expected risk in closed form, whose slope is given too.
+        predicted: name of the curve's expected risk in closed form, whose slope is given too.
         **beside: what else the figure holds.
     """
     steps = np.log([row["step"] for row in rows])
     risks = np.array([row[curve] for row in rows])  # [T, seeds]
     slopes = np.polyfit(steps, np.log(resampled(risks)).T, 1)[0]
+    if predicted is not None:
+        beside["predicted"] = np.polyfit(steps, np.log([row[predicted] for row in rows]), 1)[0]
     return {
         "value": np.polyfit(steps, np.log(risks.mean(axis=1)), 1)[0],
         "se": slopes.std(ddof=1),
         "seeds": risks.shape[1],
-        "predicted": np.polyfit(steps, np.log([row[predicted] for row in rows]), 1)[0],
         **beside,
     }
 
@@ -230,6 +235,8 @@ def check_descent(config):
         }
     )
     check_positive({"noise": config.noise, "tail": config.tail})
+    if getattr(config, "sup_norm", 0) + config.noise > 1:
+        logging.warning("config.sup_norm + config.noise > 1: Y leaves [-1, 1], which Assumption A2 asks for")
     check_samples("config.num_samples", config.num_samples, config.steps_per_call, least=2)
 
 
@@ -253,6 +260,16 @@ def check_positive(fields):
     for name, value in fields.items():
         if not 0 < value < np.inf:
             raise ValueError(f"config.{name}={value}: must be positive")
+
+
+def check_stable(field, problem, sup_k, num_samples):
+    """Checks that the descent on a problem is stable at the smallest T, where lambda is largest."""
+    eta, level = problem.learning_rate, problem.regularization(num_samples)
+    if not (eta * level < 1 and eta * (sup_k + level) < 2):
+        raise ValueError(
+            f"{field}: lambda = {level:.3g} at T = {num_samples}, eta = {eta:.3g} and sup k = {sup_k:.3g} break eta "
+            "lambda < 1 or eta (sup k + lambda) < 2, where the iterates diverge; lower it, or take more samples"
+        )
 
 
 def check_width(field, width):
@@ -282,8 +299,7 @@ def _warn_of_step_size(config, problems):
     case = max(excess, key=excess.get)
     if excess[case] > 1:
         logging.warning(
-            "config.eta_sup_k=%g: eta = %.3g is %.1f times the theorem's 1 / (4 (6 + lambda)); the runs go on with it, "
-            "for below that bound the term 1 / (lambda eta^2 T^2) leads at these T",
+            "config.eta_sup_k=%g: eta = %.3g is %.1f times Theorem 1's largest (4 (6 + lambda) eta <= 1); going on",
             *(config.eta_sup_k, problems[case].learning_rate, excess[case]),
         )
 
@@ -303,8 +319,9 @@ def _coefficients(config, eigenvalues, r):
 def _problem(config, eigenvalues, coefficients, sup_k, beta, r, num_samples):
     """Returns the problem whose lambda balances the expected risk at the geometric mean of the T."""
     middle = round(float(np.sqrt(num_samples[0] * num_samples[-1])))
-    return checked(
-        f"config.bias_over_variance={config.bias_over_variance}",
+    field = f"config.bias_over_variance={config.bias_over_variance}"
+    problem = checked(
+        field,
         functools.partial(circle.problem, eigenvalues, coefficients),
         sup_k=sup_k,
         eta_sup_k=config.eta_sup_k,
@@ -314,3 +331,5 @@ def _problem(config, eigenvalues, coefficients, sup_k, beta, r, num_samples):
         bias_over_variance=config.bias_over_variance,
         num_samples=middle,
     )
+    check_stable(field, problem, sup_k, num_samples[0])
+    return problem

@@ -20,8 +20,10 @@ def load(config):
     if config.num_functions > _LISTED:
         raise ValueError(f"config.num_functions={config.num_functions}: must be at most {_LISTED}")
     descent.check_positive({"norm": config.norm, "constant": config.constant})
-    if not descent.all_of(int, config.widths) or not config.widths:
-        raise ValueError(f"config.widths={config.widths}: must be even whole numbers")
+    if len(set(config.r)) < len(config.r):
+        raise ValueError(f"config.r={config.r}: a value is there twice")
+    if not config.widths or not descent.all_of(int, config.widths) or list(config.widths) != sorted(set(config.widths)):
+        raise ValueError(f"config.widths={config.widths}: must be increasing even whole numbers")
     for width in config.widths:
         descent.check_width("config.widths", width)
     if not config.network.activation.startswith("swish"):
@@ -43,16 +45,19 @@ def run(config, data, workdir):
             averaged = problem.distance(state.mean[:, m]) + beyond
             predicted = sum(problem.expected_risk(num_samples)) + beyond
             workdir.log(f"risk_{case}", num_samples, r=problem.r, averaged=averaged, predicted=predicted)
-    result = {case: {"slope": _slope(problem, workdir.rows(f"risk_{case}"))} for case, (problem, _) in cases.items()}
+    result = {
+        case: {"slope": _slope(problem, workdir.rows(f"risk_{case}"), _order(config.tail, problem.r, problem.beta))}
+        for case, (problem, _) in cases.items()
+    }
     result["width"] = _widths(config, workdir, data["network"], key_network)
     rows = [row for row in workdir.rows() if row["stage"].startswith("risk_")]
-    workdir.save_figure("rough", plot_rough(rows, config.beta), _points(rows, config.beta))
+    workdir.save_figure("rough", plot_rough(rows, config.beta, config.tail), _points(rows, config.beta))
     rows = workdir.rows("width")
     workdir.save_figure("narrow", plot_narrow(rows), _width_points(rows))
     return result
 
 
-def plot_rough(rows, beta):
+def plot_rough(rows, beta, tail):
     """Returns the figure: excess risk over T for every r, and the slopes over r against the formulas."""
     figure, (left, right) = figures.new(1, 2, width=4.4)
     cases = list(dict.fromkeys(row["stage"] for row in rows))
@@ -61,11 +66,11 @@ def plot_rough(rows, beta):
         own = sorted((row for row in rows if row["stage"] == case), key=lambda row: row["step"])
         steps = np.array([row["step"] for row in own], float)
         descent.band(left, steps, [row["averaged"] for row in own], f"$r={own[0]['r']:g}$")
-        slope = descent.slope_figure(own)
+        slope = descent.slope_figure(own, predicted="predicted")
         measured.append(-slope["value"])
         errors.append(slope["se"])
         predicted.append(-slope["predicted"])
-        orders.append(own[0]["r"])
+        orders.append(_order(tail, own[0]["r"], beta))
     descent.log_axes(left)
     left.set_title(f"median, quartiles of {len(own[0]['averaged'])} seeds", fontsize=10)
     left.legend(fontsize=8, frameon=False)
@@ -75,7 +80,7 @@ def plot_rough(rows, beta):
     right.plot(r, 2 * r * beta / (2 * r * beta + 1), "--", color="grey", lw=1, label=r"$2r\beta/(2r\beta+1)$")
     right.plot(r, 2 * r, ":", color="grey", lw=1.2, label="$2r$: what one pass can reach")
     right.axvline((beta - 1) / (2 * beta), color="grey", lw=0.6)
-    right.set(xlabel="source condition $r$", ylabel="exponent of the excess risk in $1/T$", ylim=(0, 1))
+    right.set(xlabel="source condition of the target", ylabel="exponent of the excess risk in $1/T$", ylim=(0, 1))
     right.set_title(rf"$\beta={beta:g}$; the two meet at $r=(\beta-1)/(2\beta)$", fontsize=10)
     right.legend(fontsize=8, frameon=False)
     return figure
@@ -119,16 +124,25 @@ def _rough(config, r):
         r=r,
         constant=config.constant,
     )
+    field = f"config.constant={config.constant}"
+    descent.check_stable(field, problem, circle.sup_kernel(eigenvalues), config.num_samples[0])
     return problem, float(np.sum(coefficients[count:] ** 2))
 
 
-def _slope(problem, rows):
+def _slope(problem, rows, order):
     return descent.slope_figure(
         rows,
-        theory=-theory.rate_exponent(problem.r, problem.beta, misspecified=True),
-        one_pass=-2 * problem.r,
-        within_theorem=bool(0.5 <= problem.r <= 1),
+        predicted="predicted",
+        order=order,
+        theory=-theory.rate_exponent(order, problem.beta, misspecified=True),
+        one_pass=-2 * order,
+        r_within_theorem=bool(0.5 <= problem.r <= 1),
     )
+
+
+def _order(tail, r, beta):
+    """Returns the source condition of a target with coefficients lambda_i^r i^{-(1 + tail)/2}."""
+    return r + tail / (2 * beta)
 
 
 def _widths(config, workdir, problem, key):

@@ -11,9 +11,9 @@ _CURVES = ("averaged", "last", "reference")
 _RELU = "relu"
 _TERMS = {
     "source": r"$\lambda^{2r}\|\Sigma^{-r}g_\rho\|^2$",
-    "initial": r"$\|g_\rho\|_H^2/T$",
-    "step_size": r"$\|g_\rho\|_H^2/(\lambda\eta^2T^2)$",
-    "variance": r"$(1+\|g_\rho\|^2+\|\Sigma^{-r}g_\rho\|^2)\,N(\lambda)/T$",
+    "initial": r"$\|g_\rho\|_H^2/(T+1)$",
+    "step_size": r"$\|g_\rho\|_H^2/(\lambda\eta^2(T+1)^2)$",
+    "variance": r"$(1+\|g_\rho\|^2+\|\Sigma^{-r}g_\rho\|^2)\,N(\lambda)/(T+1)$",
 }
 
 
@@ -24,6 +24,8 @@ def load(config):
     problems = descent.reference_problems(config, tuple(zip(config.beta, config.r)))
     if not descent.all_of((int, float), config.network.sharpness):
         raise ValueError(f"config.network.sharpness={config.network.sharpness}: must be numbers")
+    if list(config.network.sharpness) != sorted(set(config.network.sharpness)):
+        raise ValueError(f"config.network.sharpness={config.network.sharpness}: must be increasing")
     for sharpness in config.network.sharpness:
         descent.checked("config.network.sharpness", activations.get, f"swish:{sharpness}")
     return problems | {"network": descent.network_problem(config)}
@@ -40,7 +42,10 @@ def run(config, data, workdir):
             averaged, last = (problem.distance(each[:, place_of_case]) for each in (state.mean, state.coefficients))
             described = _described(problem, num_samples) | _bound(problem, num_samples)
             workdir.log(f"risk_{case}", num_samples, averaged=averaged, last=last, **described)
-    result = {case: _rate_figures(problem, workdir.rows(f"risk_{case}")) for case, problem in cases.items()}
+    result = {
+        case: _rate_figures(problem, workdir.rows(f"risk_{case}"), problem.r + config.tail / (2 * problem.beta))
+        for case, problem in cases.items()
+    }
     for place, num_samples in enumerate(config.network.num_samples):
         key = jax.random.fold_in(key_network, place)
         _network(config, workdir, data["network"], num_samples, key)
@@ -85,7 +90,10 @@ def plot_bound(rows):
         for term, label in _TERMS.items():
             axis.plot(steps, [row[term] for row in own], "--", lw=1, label=label)
         _case_axis(axis, own, theory.rate_exponent(own[0]["r"], own[0]["beta"], misspecified=True))
-    descent.shared_legend(figure, axes[0], f"median and quartiles of {len(cases[0][0]['last'])} seeds")
+    excess = max(row["eta_over_theorem"] for own in cases for row in own)
+    seeds = f"median and quartiles of {len(cases[0][0]['last'])} seeds"
+    beyond = f"; eta up to {excess:.1f} times Theorem 1's largest" if excess > 1 else ""
+    descent.shared_legend(figure, axes[0], seeds + beyond)
     return figure
 
 
@@ -100,7 +108,9 @@ def plot_network(rows):
         descent.band(axis, steps, [row[curve] for row in own], label, style=style)
     axis.plot(steps, [row["predicted"] for row in own], ":", color="black", label="mean predicted at finite $T$")
     exponent = theory.rate_exponent(own[0]["r"], own[0]["beta"])
-    descent.theory_line(axis, steps, own[0]["predicted"] * 0.5, exponent, label=f"theory $T^{{-{exponent:.3f}}}$")
+    descent.theory_line(
+        axis, steps, own[0]["predicted"] * 0.5, exponent, label=f"ReLU kernel's rate $T^{{-{exponent:.3f}}}$"
+    )
     descent.log_axes(axis)
     axis.set_title(f"Algorithm 1 on the circle: median, quartiles of {len(own[0]['last'])} seeds", fontsize=10)
     axis.legend(fontsize=8, frameon=False)
@@ -182,7 +192,8 @@ def _bound(problem, num_samples):
         learning_rate=problem.learning_rate,
         misspecified=True,
     )
-    return terms._asdict() | {"bound": sum(terms)}
+    excess = problem.learning_rate / theory.max_learning_rate(problem.regularization(num_samples))
+    return terms._asdict() | {"bound": sum(terms), "eta_over_theorem": excess}
 
 
 def _by_case(rows):
@@ -228,15 +239,21 @@ def _sharpness_points(rows):
     return points
 
 
-def _rate_figures(problem, rows):
-    """Returns one case's figures: the slope of the mean excess risk, its prediction and the last iterate's risk."""
+def _rate_figures(problem, rows, order):
+    """Returns one case's figures: the slope of the mean excess risk, its prediction and the last iterate's risk.
+
+    `order` is the target's own source condition, tail / (2 beta) inside that of the schedule.
+    """
     averaged, last = (np.array(rows[-1][curve]) for curve in ("averaged", "last"))
     now = {"num_samples": rows[-1]["step"]}
     return {
         "slope": descent.slope_figure(
             rows,
+            predicted="predicted",
             theory=-theory.rate_exponent(problem.r, problem.beta, misspecified=True),
-            within_theorem=_within_theorem(problem.r, problem.beta),
+            theory_at_own_order=-theory.rate_exponent(order, problem.beta, misspecified=True),
+            r_and_beta_within_theorem=_within_theorem(problem.r, problem.beta),
+            eta_over_theorem=rows[-1]["eta_over_theorem"],
         ),
         "averaged_risk": descent.over_seeds(averaged, predicted=rows[-1]["predicted"], **now),
         "last_risk": descent.over_seeds(last, **now),
@@ -261,4 +278,7 @@ def _network_slopes(rows, problem):
     if len(rows) < 2:
         return {}
     exponent = theory.rate_exponent(problem.r, problem.beta)
-    return {curve: descent.slope_figure(rows, curve=curve, theory=-exponent) for curve in ("averaged", "reference")}
+    return {
+        curve: descent.slope_figure(rows, curve=curve, predicted="predicted", theory=-exponent)
+        for curve in ("averaged", "reference")
+    }

@@ -40,13 +40,6 @@ def test_expected_error_is_that_of_the_linear_recursion():
     assert variance == pytest.approx(np.sum((draws_total / (num_samples + 1)) ** 2), rel=1e-10)
 
 
-def test_unrolled_noise_has_the_variance_of_its_features():
-    """e_i(x) has mean square 1, so a step's noise eta noise lambda_i e_i(x) s has variance (eta noise lambda_i)^2."""
-    rng = np.random.default_rng(0)
-    angle, sign = rng.uniform(0, 2 * np.pi, 200_000), rng.choice([-1.0, 1.0], 200_000)
-    assert np.var(np.sqrt(2) * np.cos(3 * angle) * sign) == pytest.approx(1, abs=0.01)
-
-
 @pytest.mark.parametrize(("r", "beta", "named"), [(0.4, 2, "r must"), (1.1, 2, "r must"), (0.5, 1, "beta must")])
 def test_settings_outside_the_theorem_are_refused(r, beta, named):
     for call in (lambda: theory.rate_exponent(r, beta), lambda: theory.regularization(10, r, beta)):
