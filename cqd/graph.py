@@ -109,13 +109,6 @@ class Index(NamedTuple):
     num_entities: int
     num_relations: int
 
-    @property
-    def offsets(self):
-        """[R' N + 1] int64, made anew at every call: row r N + h is tails[offsets[row] : offsets[row + 1]]."""
-        counts = np.zeros(self.num_relations * self.num_entities + 1, np.int64)
-        counts[self.rows[:-1] + 1] = self.counts[:-1]
-        return np.cumsum(counts)
-
     def tails_of(self, head, relation):
         """Returns the sorted tails of one (head, relation) as a view."""
         row = int(relation) * self.num_entities + int(head)
@@ -130,18 +123,37 @@ class Index(NamedTuple):
             heads: [K] entity ids.
             relations: [K] relation ids.
         """
+        positions, edges = self.edges_from(heads, relations)
+        return positions, self.tails[edges]
+
+    def edges_from(self, heads, relations):
+        """Returns (positions, edges): as `expand`, each edge as its place in `tails`."""
         at, occurs = self._find(heads, relations)
-        start, count = self.starts[at], self.counts[at] * occurs
+        count = self.counts[at] * occurs
         positions = np.repeat(np.arange(len(at)), count)
-        within = np.arange(len(positions)) - np.repeat(np.cumsum(count) - count, count)
-        return positions, self.tails[start[positions] + within]
+        first = self.starts[at] - (np.cumsum(count) - count)
+        return positions, np.arange(len(positions)) + first[positions]
+
+    def degrees(self, heads, relations):
+        """Returns [K] int64: how many edges leave heads[i] by relations[i]."""
+        at, occurs = self._find(heads, relations)
+        return self.counts[at] * occurs
 
     def contains(self, triples):
         """Returns [K] bool: whether each triple [K, 3] is an edge."""
-        head, relation, tail = np.asarray(triples, dtype=np.int64).reshape(-1, 3).T
-        at, occurs = self._find(head, relation)
-        wanted = at * self.num_entities + tail
-        return occurs & (self.edges[self.edges.searchsorted(wanted)] == wanted)
+        return self.find(*np.asarray(triples).reshape(-1, 3).T) >= 0
+
+    def find(self, heads, relations, tails):
+        """Returns [K] int64: the place in `tails` of each edge, -1 for one that is not there."""
+        at, occurs = self._find(heads, relations)
+        wanted = at * self.num_entities + tails
+        edge = self.edges.searchsorted(wanted)
+        return np.where(occurs & (self.edges[edge] == wanted), edge, -1)
+
+    def triples(self):
+        """Returns [E, 3] int64: every edge as (head, relation, tail), inverses included, in the order of `tails`."""
+        relation, head = np.divmod(np.repeat(self.rows[:-1], self.counts[:-1]), self.num_entities)
+        return np.stack([head, relation, self.tails], axis=1)
 
     def _find(self, heads, relations):
         """Returns ([K] positions in `rows`, [K] bool: whether the row occurs)."""

@@ -16,8 +16,8 @@ def frequency(index, queries):
         queries: list of queries with ids.
     """
     shares = np.zeros((index.num_relations, index.num_entities))
-    relations = np.repeat(np.arange(len(index.offsets) - 1), np.diff(index.offsets)) // index.num_entities
-    np.add.at(shares, (relations, index.tails), 1)
+    _, relations, tails = index.triples().T
+    np.add.at(shares, (relations, tails), 1)
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
     return np.stack([_share(shares, query) for query in queries])
 

@@ -49,7 +49,10 @@ def test_index_holds_every_edge_and_its_inverse(count):
     every = [(h, r, t) for h in range(7) for r in range(4) for t in range(7)]
     assert index.contains(every).tolist() == [edge in edges for edge in every]
     assert index.num_relations == 4
-    assert index.offsets.tolist() == [sum(r * 7 + h < row for h, r, _ in edges) for row in range(4 * 7 + 1)]
+    assert [tuple(edge) for edge in index.triples().tolist()] == sorted(edges, key=lambda edge: (edge[1], *edge))
+    assert index.find(*index.triples().T).tolist() == list(range(len(edges)))
+    heads, relations, _ = np.reshape(every, (-1, 3)).T
+    assert index.degrees(heads, relations).tolist() == [len(index.tails_of(h, r)) for h, r, _ in every]
 
 
 def test_expand_lists_every_edge_of_every_position():
