@@ -1,6 +1,6 @@
 """CQD-Beam: the truth of every entity as the answer of a query tree, keeping the k best entities a variable.
 
-An atom's truth is sigmoid(score). The truth of a query at an entity y is
+The truth of an atom (x, r, y) is that of `calibration.truths`. The truth of a query at an entity y is
 
     entity a:           1 if y = a else 0
     r(child):           max over x of T(truth of child at x, truth of the atom (x, r, y))
@@ -16,6 +16,9 @@ branch, is another query wherever T does not distribute over S.
 
 The maximum runs over one candidate after another: memory is B N whatever k is.
 
+Normalizer "logit" leaves scores as they are, as the paper's public code does: two negative ones then multiply to a
+positive one, T is not monotone and nothing said above holds. It is kept for comparison alone.
+
 Axes: b queries of one structure, k candidates, n entities.
 
 References:
@@ -25,14 +28,12 @@ References:
 import jax
 import jax.numpy as jnp
 
-from cqd import predictor
+from cqd import calibration
 from cqd.query import And, Entity, Not, Or, Projection, children
 from cqd.tnorm import conjunction, disjunction
 
-NORMALIZERS = {"sigmoid": jax.nn.sigmoid}
 
-
-def truth(params, rows, *, structure, tnorm, beam_size, normalize="sigmoid"):
+def truth(params, rows, *, structure, tnorm, beam_size, normalize="sigmoid", edges=None, certain=False):
     """Returns [b, n]: the truth of every entity as the answer of each query.
 
     Args:
@@ -41,50 +42,63 @@ def truth(params, rows, *, structure, tnorm, beam_size, normalize="sigmoid"):
         structure: static, `query.structure` of all of them.
         tnorm: static, a name of `tnorm.T_NORMS`.
         beam_size: static, candidates kept a variable; N or more keeps all.
-        normalize: static, how a score becomes a truth value.
+        normalize, edges, certain: how a score becomes a truth value, as in `calibration.truths`.
     """
-    return _Forward(params, rows, tnorm, beam_size, normalize).walk(structure)[0]
+    atoms = {"normalize": normalize, "edges": edges, "certain": certain}
+    return _Beam(params, rows, tnorm, atoms, beam_size).walk(structure)[0]
 
 
-def proofs(params, rows, answers, *, structure, tnorm, beam_size, normalize="sigmoid"):
+def proofs(params, rows, answers, *, structure, tnorm, beam_size, normalize="sigmoid", edges=None, certain=False):
     """Returns the best assignment of every variable for given answers, as atoms.
 
     The maximising candidate is kept at every projection and read back from the answer down. Atoms stand in the order of
     their relations in `query.row`; atoms under `not` have no best assignment and are left out.
 
     Args:
-        params, rows, structure, tnorm, beam_size, normalize: as in `truth`.
+        params, rows, structure, tnorm, beam_size, normalize, edges, certain: as in `truth`.
         answers: [b] entity ids.
 
     Returns:
         A dict: "triples" [b, atoms, 3] as (head, relation, tail), "truth" [b, atoms], "needed" [b, atoms] bool, false
         for the atoms of the weaker branches of an `or`, and "value" [b], the truth of the answer.
     """
-    values_bn, trace = _Forward(params, rows, tnorm, beam_size, normalize).walk(structure)
+    atoms = {"normalize": normalize, "edges": edges, "certain": certain}
+    return traced(_Beam(params, rows, tnorm, atoms, beam_size), structure, answers)
+
+
+def traced(walker, structure, answers):
+    """Returns the dict of `proofs` of a Walker."""
+    values_bn, trace = walker.walk(structure)
     atoms = trace(answers, jnp.ones(answers.shape, bool))
-    heads, relations, tails, truths, needed = (jnp.stack(column, axis=1) for column in zip(*atoms))
+    nothing = jnp.zeros((5, len(answers), 0), int)  # all atoms are under `not`
+    columns = [jnp.stack(column, axis=1) for column in zip(*atoms)] or nothing
+    heads, relations, tails, truths, needed = columns
     return {
         "triples": jnp.stack([heads, relations, tails], axis=2),
         "truth": truths,
         "needed": needed,
-        "value": _at(values_bn, answers),
+        "value": at(values_bn, answers),
     }
 
 
-def _at(values_bn, entities_b):
+def at(values_bn, entities_b):
+    """Returns [b]: the value of each row at its entity."""
     return jnp.take_along_axis(values_bn, entities_b[:, None], axis=1)[:, 0]
 
 
-class _Forward:
-    """One pass over a tree. walk(node) -> (truth [b, n], trace), trace(answers [b], needed [b]) -> list of atoms."""
+class Walker:
+    """One pass over a tree. walk(node) -> (truth [b, n], trace), trace(answers [b], needed [b]) -> list of atoms.
 
-    def __init__(self, params, rows, tnorm, beam_size, normalize):
+    Subclasses say how the variable under a projection is searched: through(inner, relation_b), inner and result as of
+    walk.
+    """
+
+    def __init__(self, params, rows, tnorm, atoms):
         self.params = params
         self.num_entities = params.entity.shape[0]
         self.columns = iter(rows.T)
         self.tnorm = tnorm
-        self.beam_size = min(beam_size, self.num_entities)
-        self.normalize = NORMALIZERS[normalize]
+        self.atoms = atoms
 
     def walk(self, node):
         match node:
@@ -95,7 +109,7 @@ class _Forward:
                 return self.from_anchor(anchor, next(self.columns))
             case Projection(_, child):
                 inner = self.walk(child)
-                return self.from_beam(inner, next(self.columns))
+                return self.through(inner, next(self.columns))
             case Not(child):
                 values_bn, _ = self.walk(child)
                 return 1 - values_bn, lambda answers, needed: []
@@ -104,13 +118,35 @@ class _Forward:
 
     def atom(self, heads_b, relation_b):
         """Returns [b, n]: the truth of (head, relation, y) for every y."""
-        return self.normalize(predictor.scores(self.params, heads_b, relation_b))
+        return calibration.truths(self.params, heads_b, relation_b, **self.atoms)
 
     def from_anchor(self, anchor_b, relation_b):
         values_bn = self.atom(anchor_b, relation_b)
-        return values_bn, lambda answers, needed: [(anchor_b, relation_b, answers, _at(values_bn, answers), needed)]
+        return values_bn, lambda answers, needed: [(anchor_b, relation_b, answers, at(values_bn, answers), needed)]
 
-    def from_beam(self, inner, relation_b):
+    def meet(self, node, parts):
+        values_pbn = jnp.stack([values_bn for values_bn, _ in parts])
+        combine = conjunction if isinstance(node, And) else disjunction
+
+        def trace(answers, needed):
+            strongest = jnp.argmax(jnp.stack([at(values_bn, answers) for values_bn, _ in parts]), axis=0)
+            atoms = []
+            for number, (_, part_trace) in enumerate(parts):
+                part_needed = needed & (strongest == number) if isinstance(node, Or) else needed
+                atoms += part_trace(answers, part_needed)
+            return atoms
+
+        return combine(self.tnorm, values_pbn), trace
+
+
+class _Beam(Walker):
+    """The k best entities of a variable, one after another."""
+
+    def __init__(self, params, rows, tnorm, atoms, beam_size):
+        super().__init__(params, rows, tnorm, atoms)
+        self.beam_size = min(beam_size, self.num_entities)
+
+    def through(self, inner, relation_b):
         inner_bn, inner_trace = inner
         values_bk, candidates_bk = jax.lax.top_k(inner_bn, self.beam_size)
 
@@ -123,32 +159,12 @@ class _Forward:
             chosen_bn = jnp.where(better_bn, head_b[:, None], choice_bn)
             return (jnp.where(better_bn, through_bn, best_bn), chosen_bn), None
 
-        none = (jnp.full_like(inner_bn, -1), jnp.zeros(inner_bn.shape, candidates_bk.dtype))
+        none = (jnp.full_like(inner_bn, -jnp.inf), jnp.zeros(inner_bn.shape, candidates_bk.dtype))
         (best_bn, choice_bn), _ = jax.lax.scan(step, none, (values_bk.T, candidates_bk.T))
 
         def trace(answers, needed):
-            heads_b = _at(choice_bn, answers)
-            truth_b = self.normalize(
-                jnp.sum(
-                    predictor.hop(self.params.entity[heads_b], self.params.relation[relation_b])
-                    * self.params.entity[answers],
-                    axis=1,
-                )
-            )
+            heads_b = at(choice_bn, answers)
+            truth_b = at(self.atom(heads_b, relation_b), answers)
             return [*inner_trace(heads_b, needed), (heads_b, relation_b, answers, truth_b, needed)]
 
         return best_bn, trace
-
-    def meet(self, node, parts):
-        values_pbn = jnp.stack([values_bn for values_bn, _ in parts])
-        combine = conjunction if isinstance(node, And) else disjunction
-
-        def trace(answers, needed):
-            strongest = jnp.argmax(jnp.stack([_at(values_bn, answers) for values_bn, _ in parts]), axis=0)
-            atoms = []
-            for number, (_, part_trace) in enumerate(parts):
-                part_needed = needed & (strongest == number) if isinstance(node, Or) else needed
-                atoms += part_trace(answers, part_needed)
-            return atoms
-
-        return combine(self.tnorm, values_pbn), trace

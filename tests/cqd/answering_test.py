@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import cqd
-from cqd import enumeration, predictor, query
+from cqd import answering, enumeration, graph, predictor, query
 
 OPTIONS = {"beam_size": 6}
+EMPTY = graph.build_index(np.zeros((0, 3), int), num_entities=2, num_relations=2)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,53 @@ def test_mixed_structures_in_any_batches_keep_their_order(params, batch_size):
     np.testing.assert_allclose(scores, [enumeration.truth(params, one) for one in queries], atol=2e-6)
 
 
+@pytest.mark.parametrize("batch_size", [2, 64])
+def test_exact_in_any_batches_keeps_the_order(params, batch_size):
+    texts = ["#0(#1)", "#1(#0(#2))", "#0(#2)", "#3(#0(#4))", "!#0(#1)", "#1(#0(#5))", "#3(#1(#0))"]
+    queries = [query.parse(text) for text in texts]
+    scores = cqd.answer(params, queries, batch_size=batch_size, method="exact")
+    np.testing.assert_allclose(scores, [enumeration.truth(params, one) for one in queries], atol=2e-6)
+    assert cqd.answer(params, queries[1], method="exact").shape == (6,)
+    assert cqd.answer(params, [], method="exact").shape == (0, 6)
+
+
+def test_official_mode_against_a_literal_loop(params):
+    """Raw logits multiplied along each of the beam's candidates, which are those of the highest logits."""
+    first, second = (np.asarray(predictor.scores(params, np.arange(6), np.full(6, r)), np.float64) for r in (2, 1))
+    wanted = np.full(6, -np.inf)
+    for x in np.argsort(-first[3])[:4]:
+        for y in range(6):
+            wanted[y] = max(wanted[y], first[3, x] * second[x, y])
+    one = query.from_benchmark("2p", (3, 2, 1))
+    scores = cqd.answer(params, one, official=True, beam_size=4)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-4)
+    both = query.from_benchmark("2i", (3, 2, 4, 1))
+    scores = np.asarray(cqd.answer(params, both, official=True))
+    np.testing.assert_allclose(scores, first[3] * second[4], rtol=1e-4)
+    defect = (first[3] < 0) & (second[4] < 0)
+    assert defect.any()
+    assert (scores[defect] > 0).all()
+
+
+def test_certificate_of_a_beam(params):
+    one = query.from_benchmark("3p", (1, 1, 2, 3))
+    optimum = enumeration.truth(params, one)
+    narrow = answering.certificate(params, one, num_answers=3, beam_size=1)
+    np.testing.assert_allclose(narrow.truth, np.sort(cqd.answer(params, one, beam_size=1))[::-1][:3], rtol=1e-6)
+    np.testing.assert_allclose(narrow.optimum, optimum[narrow.answers], atol=2e-6)
+    np.testing.assert_allclose(narrow.gap, narrow.optimum - narrow.truth)
+    assert narrow.gap.max() > 1e-3
+    assert narrow.gap.min() > -2e-6
+    assert narrow.best.tolist() == np.argsort(-optimum)[:3].tolist()
+    np.testing.assert_allclose(narrow.best_truth, np.sort(optimum)[::-1][:3], atol=2e-6)
+    whole = answering.certificate(params, one, beam_size=6)
+    np.testing.assert_allclose(whole.gap, np.zeros(6), atol=2e-6)
+    with pytest.raises(ValueError, match="a certificate is of a beam"):
+        answering.certificate(params, one, method="exact")
+    with pytest.raises(ValueError, match="num_answers=0"):
+        answering.certificate(params, one, num_answers=0)
+
+
 def test_default_beam_covers_a_small_graph(params):
     one = query.from_benchmark("3p", (0, 1, 2, 3))
     np.testing.assert_array_equal(cqd.answer(params, one), cqd.answer(params, one, beam_size=6))
@@ -46,7 +94,16 @@ def test_default_beam_covers_a_small_graph(params):
         ({"method": "exakt"}, "method='exakt': choose one of beam"),
         ({"tnorm": "godel"}, "tnorm='godel': choose one of lukasiewicz, min, product"),
         ({"beam_size": 0}, "beam_size=0: at least 1"),
-        ({"normalize": "softmax"}, "normalize='softmax': choose one of sigmoid"),
+        ({"normalize": "rescale"}, "normalize='rescale': choose one of sigmoid, softmax, calibrated"),
+        ({"aggregate": "mean"}, "aggregate='mean': choose one of max, sum"),
+        ({"aggregate": "sum"}, "aggregate='sum': method='exact' is due"),
+        ({"known": "all"}, "known='all': None or 'certain' is due"),
+        ({"known": "certain"}, "observed= is due"),
+        ({"normalize": "calibrated"}, "observed= is due"),
+        ({"normalize": "calibrated", "observed": EMPTY}, "2 entities and 2 relations, the predictor has 6 and 4"),
+        ({"official": True, "method": "exact"}, "official=True: raw scores have method='beam'"),
+        ({"official": True, "normalize": "softmax"}, "official=True: raw scores"),
+        ({"official": True, "tnorm": "lukasiewicz"}, "official=True: the public code"),
         ({"batch_size": 0}, "batch_size=0"),
     ],
 )
