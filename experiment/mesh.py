@@ -8,23 +8,28 @@ from experiment.errors import UserError
 AXIS = "data"
 
 
-def data_mesh():
-    """Returns the mesh of all devices, with the one axis "data"."""
-    return jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+def data_mesh(count=None):
+    """Returns the mesh of the first `count` devices, all where left out, with the one axis "data"."""
+    return jax.sharding.Mesh(np.array(jax.devices()[:count]), (AXIS,))
 
 
 def shard_leading(tree):
-    """Returns the tree with the leading axis of every array spread over the devices.
+    """Returns the tree with the leading axes of its arrays spread evenly over devices.
 
-    An array whose leading axis the devices do not divide, or that has none, is on all of them. On one device the tree
-    comes back as it is. A compiled function of arrays so placed computes each part where it lies.
+    The devices used are as many as divide the leading axis of at least one array: ten rows take five of eight. An
+    array whose leading axis their number does not divide, or that has none, is on each of them as a copy. Trees of one
+    leading axis, placed one by one, lie on the same devices and may meet in one computation. Where one device is used
+    the tree comes back as it is. A compiled function of arrays so placed computes each part where it lies.
     """
-    mesh = data_mesh()
-    if mesh.size == 1:
+    axes = {leaf.shape[0] for leaf in jax.tree.leaves(tree) if leaf.ndim and leaf.size}
+    dividing = (n for n in range(2, jax.device_count() + 1) if any(axis % n == 0 for axis in axes))
+    count = max(dividing, default=1)
+    if count == 1:
         return tree
+    mesh = data_mesh(count)
 
     def place(leaf):
-        spread = leaf.ndim > 0 and leaf.shape[0] % mesh.size == 0
+        spread = leaf.ndim and leaf.shape[0] % count == 0
         spec = jax.sharding.PartitionSpec(AXIS) if spread else jax.sharding.PartitionSpec()
         return jax.device_put(leaf, jax.sharding.NamedSharding(mesh, spec))
 

@@ -269,13 +269,14 @@ def _read_json(path):
 
 
 def _digests(paths):
-    """Returns {path: sha256 of a file, or of the files of a folder}."""
+    """Returns {path: sha256 of a file, or of the files of a folder and of its folders, with their names}."""
     digests = {}
     for path in map(pathlib.Path, paths):
         digest = hashlib.sha256()
-        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
         for file in files:
-            digest.update(hashlib.sha256(file.read_bytes()).digest() + (b"" if file == path else file.name.encode()))
+            name = b"" if file == path else file.relative_to(path).as_posix().encode()
+            digest.update(hashlib.sha256(file.read_bytes()).digest() + name)
         digests[str(path.absolute())] = digest.hexdigest()
     return digests
 

@@ -6,9 +6,9 @@ g_0 = 0 and, on one fresh sample (x_t, y_t) a step,
 
 for the kernel k of a network at its initialisation (then this is Algorithm 1 on the network's linearisation, exactly)
 or for the kernel of infinite width. Functions are held by their coordinates in the kernel's eigenfunctions
-(`reference_step`, `reference_advance`), where the risk is known exactly, or by their expansion in k(x_s, .)
-(`kernel_coefficients`), which needs the Gram matrix of the samples alone. The iterates diverge for eta beyond
-2 / (sup k + lambda).
+(`reference_step`), where the risk is known exactly, or by their expansion in k(x_s, .)
+(`kernel_coefficients`), which needs the Gram matrix of the samples alone. The iterates diverge for eta from
+2 / (sup k + lambda) on.
 
 References:
     Nitanda and Suzuki, arXiv 2006.12297, Section 4.1 (reference ASGD).
@@ -28,6 +28,25 @@ class ReferenceState(NamedTuple):
     coefficients: jax.Array  # of g_t [N]
     mean: jax.Array  # over the averaged iterates, all of 0..t unless a tail is asked for [N]
     num_steps: jax.Array  # t, int32
+
+
+def check_step_size(learning_rate, regularization, sup_k):
+    """Checks that eta lambda < 1, which `asgd.unroll` needs, and that eta (sup k + lambda) < 2. Host code.
+
+    Args:
+        learning_rate: eta, the largest.
+        regularization: lambda, the largest.
+        sup_k: sup_x k(x, x).
+
+    Raises:
+        ValueError: the step size and lambda break a bound.
+    """
+    pull, whole = learning_rate * regularization, learning_rate * (sup_k + regularization)
+    if not (pull < 1 and whole < 2):
+        raise ValueError(
+            f"eta lambda = {pull:.3g} must be below 1 and eta (sup k + lambda) = {whole:.3g} below 2, or the iterates "
+            f"diverge (eta = {learning_rate:.3g}, lambda = {regularization:.3g}); lower one"
+        )
 
 
 def reference_init(num_functions):
@@ -61,37 +80,6 @@ def reference_step(state, features, y, *, eigenvalues, learning_rate, regulariza
     coefficients = state.coefficients - now.pull * state.coefficients - now.eta * gradient
     mean = state.mean + now.weight.astype(state.mean.dtype) * (coefficients - state.mean)
     return ReferenceState(coefficients, mean, state.num_steps + now.moves), {"loss": jnp.square(residual) / 2}
-
-
-def reference_advance(state, features, y, *, eigenvalues, learning_rate, regularization, average_from=0, horizon=None):
-    """Returns the state after K steps of `reference_step`, solved for at once, and {"loss": [K]}.
-
-    Within the K steps the residuals solve a triangular system in the samples' Gram matrix, and the coefficients move
-    by matrix products: a few large operations for devices on which every small one costs its launch. On CPU a scan of
-    `reference_step` is faster (3 times, at N = 512 and K = 64).
-
-    Args:
-        state: `ReferenceState`.
-        features: e_i(x_s) [K, N] at the samples.
-        y: their observations [K].
-        eigenvalues: lambda_i [N].
-        learning_rate: eta, or a function of the step's index, eta lambda < 1.
-        regularization: lambda.
-        average_from: first iterate of the mean, as in `asgd.step`.
-        horizon: T, as in `asgd.step`.
-
-    Returns:
-        The new `ReferenceState` and {"loss": (g_s(x_s) - y_s)^2 / 2 before each step [K]}.
-    """
-    steps = asgd.unroll(state.num_steps, y.shape[0], learning_rate, regularization, average_from, horizon)
-    representers = features * eigenvalues[None, :]  # k(x_s, .)
-    start = steps.start[:-1] * _dot(features, state.coefficients) - y
-    residuals = _solve(steps.response[:-1] * _dot(features, representers.T), start)
-    coefficients = steps.start[-1] * state.coefficients - _dot(steps.response[-1] * residuals, representers)
-    mean_shift = steps.mean_start * state.coefficients - steps.mean_weight * state.mean
-    mean = state.mean + mean_shift - _dot(steps.mean_response * residuals, representers)
-    new = ReferenceState(*(each.astype(state.mean.dtype) for each in (coefficients, mean)), steps.num_steps)
-    return new, {"loss": jnp.square(residuals) / 2}
 
 
 class Expansion(NamedTuple):
@@ -157,10 +145,6 @@ def ridge_limit(eigenvalues, coefficients, regularization):
 def _solve(strictly_lower, right):
     """Returns r of (I + L) r = right, for L [K, K] strictly lower triangular."""
     return jax.scipy.linalg.solve_triangular(strictly_lower, right, lower=True, unit_diagonal=True)
-
-
-def _dot(left, right):
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
 
 
 def _check_gram(gram, y):

@@ -15,7 +15,7 @@ Expect at :runlocal (M = 64 to 4,096, 40 seeds; standard error):
     sampling:      slope -0.529 (0.018), 1.1e-3 at M = 4,096; theory -1/2
     total:         slope -0.554 (0.018), the sampling gap but for the smallest widths.
 
-Time on 2 CPU cores: 30 s of processor time at :runlocal, most of it compilation, one for every width.
+Time on 2 CPU cores: 24 s of processor time at :runlocal, most of it compilation, one for every width.
 """
 
 from ml_collections import ConfigDict

@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from experiment import figures, mesh
-from ntk_asgd import activations, asgd, circle, targets, theory
+from ntk_asgd import activations, asgd, circle, rkhs, targets, theory
 
 _RESAMPLES = 1_000  # bootstrap resamples of the seeds
 _BETA = theory.decay_exponent(2)
@@ -264,12 +264,8 @@ def check_positive(fields):
 
 def check_stable(field, problem, sup_k, num_samples):
     """Checks that the descent on a problem is stable at the smallest T, where lambda is largest."""
-    eta, level = problem.learning_rate, problem.regularization(num_samples)
-    if not (eta * level < 1 and eta * (sup_k + level) < 2):
-        raise ValueError(
-            f"{field}: lambda = {level:.3g} at T = {num_samples}, eta = {eta:.3g} and sup k = {sup_k:.3g} break eta "
-            "lambda < 1 or eta (sup k + lambda) < 2, where the iterates diverge; lower it, or take more samples"
-        )
+    level = problem.regularization(num_samples)
+    checked(f"{field} at T={num_samples}", rkhs.check_step_size, problem.learning_rate, level, sup_k)
 
 
 def check_width(field, width):

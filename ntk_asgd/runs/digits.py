@@ -9,13 +9,14 @@ import numpy as np
 from absl import logging
 
 from experiment import figures, images
-from experiment.errors import NonFiniteError
+from experiment.errors import NonFiniteError, UserError
 from ntk_asgd import activations, asgd, empirical, infinite, network, one_pass, rkhs, spectrum, sphere, theory
 
 INPUTS = ("data_path",)
-_MAX_TRAIN = 20_000  # images; the Gram matrix of more passes 3 GB in float64
+_MAX_TRAIN = 10_000  # images: the Gram matrix in float64, and six of its size in float32, then take over 3 GB
 _TOP = 30  # leading eigenvalues of which a network's are compared with the limit's
 _MOST_RMS = 0.3  # of log eigenvalues about their fitted line, from which on they follow no power of the index
+_TICKS_APART = 1.5  # ratio of neighbouring T from which on their labels do not touch
 _MOST_HARMONICS = 1e12  # spherical harmonics of a degree; the eigenvalues of degrees with more are below any lambda
 _CURVES = {
     "averaged": "network, averaged weights",
@@ -61,7 +62,7 @@ def load(config):
         if getattr(config, name) < least:
             raise ValueError(f"config.{name}={getattr(config, name)}: must be at least {least}")
     if not 2 <= config.num_train <= _MAX_TRAIN:
-        raise ValueError(f"config.num_train={config.num_train}: must lie in 2..{_MAX_TRAIN}, for the Gram matrix")
+        raise ValueError(f"config.num_train={config.num_train}: must lie in 2..{_MAX_TRAIN}, for the Gram matrices")
     problem = _problem(config)
     n = len(problem.x_train)
     if n < 10 * _TOP:
@@ -95,7 +96,7 @@ def run(config, data, workdir):
         decay = workdir.stage(f"spectrum_{name}", functools.partial(_decay, config, data, activation, kernel_fn))
         schedule = _schedule(config, activation, decay)
         result[activation] = _decay_figures(config, activation, decay, schedule)
-        _log_decay(config, workdir, activation, decay, schedule["beta"])
+        _log_decay(config, workdir, activation, decay, schedule)
         outputs = []
         for seed in workdir.track(range(config.num_seeds), f"learning {activation}"):
             fn = functools.partial(_learn, config, data, activation, seed, schedule, kernel_fn)
@@ -125,15 +126,20 @@ def plot_eigenvalues(rows):
         row = own["eigenvalues"][0]
         window = (index >= row["fit_first"]) & (index <= row["fit_last"])
         line = np.array(kernel)[window][0] * (index[window] / index[window][0]) ** -row["beta"]
-        top.plot(index[window], line * 0.5, "--", color="grey", label=f"slope fitted $-{row['beta']:.2f}$")
+        is_power = _is_power_law(row["fit_rms"])
+        words = f"slope fitted $-{row['beta']:.2f}$" if is_power else f"no power law: {row['fit_rms']:.2g} off in log"
+        top.plot(index[window], line * 0.5, "--" if is_power else ":", color="grey", label=words)
         top.set(xscale="log", yscale="log", xlabel="index $i$", ylabel=r"eigenvalue $\lambda_i$")
         top.set_title(f"{name}: network, median and quartiles of {len(row['network'])} draws", fontsize=10)
         level = np.array([row["regularization"] for row in own["degrees"]])
         data, uniform = (np.array([row[key] for row in own["degrees"]]) for key in ("data", "uniform_sphere"))
         bottom.plot(level, data, "-o", ms=3.5, label="on the data")
         bottom.plot(level, uniform, color="black", lw=1, label="uniform on the sphere, exact")
-        slope = data[-1] * (level / level[-1]) ** (-1 / row["beta"])
-        bottom.plot(level, slope, "--", color="grey", label=rf"slope $-1/\beta=-{1 / row['beta']:.2f}$")
+        if is_power:
+            slope = data[-1] * (level / level[-1]) ** (-1 / row["beta"])
+            bottom.plot(level, slope, "--", color="grey", label=rf"slope $-1/\beta=-{1 / row['beta']:.2f}$")
+        else:
+            bottom.plot([], [], " ", label="no power law")
         bottom.set(xscale="log", yscale="log", xlabel=r"$\lambda$", ylabel=r"degrees of freedom $N(\lambda)$")
         for axis in (top, bottom):
             axis.legend(fontsize=8, frameon=False)
@@ -151,7 +157,7 @@ def plot_learning(rows):
             for curve, label in _CURVES.items():
                 _band(axis, steps, [row[f"{curve}_{error}"] for row in own], label, _STYLES[curve])
             axis.set(xscale="log", xlabel="samples $T$, each used once", ylabel=words, xticks=steps)
-            axis.set_xticklabels([str(step) for step in steps])
+            axis.set_xticklabels(_tick_labels(steps))
             axis.minorticks_off()
         column[0].plot(
             steps, [row["variance_term"] for row in own], ":", color="black", lw=1.4, label=r"$N(\lambda)/T$"
@@ -165,6 +171,16 @@ def plot_learning(rows):
         lines.values(), lines.keys(), loc="outside lower center", ncols=min(3, len(names)), fontsize=9, frameon=False
     )
     return figure
+
+
+def _tick_labels(steps):
+    """Returns the labels of increasing T, from the last down, without those that would touch the one to their right."""
+    labels, right = [], np.inf
+    for step in reversed(steps):
+        free = right >= _TICKS_APART * step
+        labels.append(str(step) if free else "")
+        right = step if free else right
+    return labels[::-1]
 
 
 def _band(axis, steps, values, label, style):
@@ -284,19 +300,28 @@ def _schedule(config, activation, decay):
     first, last = config.fit_first, decay["network"].shape[1]
     beta = -spectrum.decay_slope(decay["kernel"], first, last)
     logs = np.log(decay["kernel"][first - 1 : last]) + beta * np.log(np.arange(first, last + 1))
-    if logs.std() > _MOST_RMS:
+    if not _is_power_law(logs.std()):
         logging.warning("%s: no power law, log eigenvalues are %.2g off the fitted line (rms)", activation, logs.std())
     if beta <= 1:
         logging.warning("%s: beta=%.3g, the theorem asks for more than 1; run as misspecified", activation, beta)
     levels = np.array([theory.regularization(num, config.r, beta, misspecified=True) for num in config.num_samples])
     sup_k = float(decay["sup_k"])
     eta, largest = config.eta_sup_k / sup_k, theory.max_learning_rate(levels.max())
+    try:
+        rkhs.check_step_size(eta, levels.max(), sup_k)
+    except ValueError as error:  # known only here, from the measured beta
+        raise UserError(f"config.eta_sup_k={config.eta_sup_k}, {activation}: {error}") from None
     if eta > largest:
         logging.warning(
             "%s: eta=%.3g = %g / sup k is beyond Theorem 1's 4 (6 + lambda) eta <= 1; config.eta_sup_k=%.2g is within",
             *(activation, eta, config.eta_sup_k, largest * sup_k),
         )
     return {"beta": beta, "fit_rms": logs.std(), "learning_rate": eta, "regularization": levels}
+
+
+def _is_power_law(fit_rms):
+    """Returns whether log eigenvalues, so far off their fitted line (rms), follow a power of the index."""
+    return bool(fit_rms <= _MOST_RMS)
 
 
 def _learn(config, data, activation, seed, schedule, kernel_fn):
@@ -352,20 +377,21 @@ def _keys(config, seed):
     return jax.random.split(jax.random.fold_in(jax.random.key(config.seed), seed))
 
 
-def _log_decay(config, workdir, activation, decay, beta):
+def _log_decay(config, workdir, activation, decay, schedule):
     """Logs eigenvalues at some indices up to n / 10, and degrees of freedom at some lambda."""
     name, last = activation.replace(":", ""), decay["network"].shape[1]
     uniform = spectrum.by_index(decay["mu"], decay["multiplicity"], last)
-    described = {"activation": activation, "beta": beta, "fit_first": config.fit_first, "fit_last": last}
+    fit = {"activation": activation, "beta": schedule["beta"], "fit_rms": schedule["fit_rms"]}
+    window = {"fit_first": config.fit_first, "fit_last": last}
     for index in np.unique(np.geomspace(1, last, 60).round().astype(int)):
         values = {"kernel": decay["kernel"][index - 1], "network": decay["network"][:, index - 1]}
-        workdir.log(f"eigenvalues_{name}", index, uniform_sphere=uniform[index - 1], **values, **described)
+        workdir.log(f"eigenvalues_{name}", index, uniform_sphere=uniform[index - 1], **values, **fit, **window)
     for place, level in enumerate(np.geomspace(1e-3, 1, 25) * decay["sup_k"]):
         values = {
             "data": spectrum.degrees_of_freedom(decay["kernel"], level),
             "uniform_sphere": _uniform_degrees(decay, level),
         }
-        workdir.log(f"degrees_{name}", place, regularization=level, **values, activation=activation, beta=beta)
+        workdir.log(f"degrees_{name}", place, regularization=level, **values, **fit)
 
 
 def _log_learning(config, workdir, activation, decay, schedule, outputs, y_test):
@@ -396,7 +422,12 @@ def _decay_figures(config, activation, decay, schedule):
     beta, level = schedule["beta"], schedule["regularization"][-1]
     ratios = decay["network"][:, :_TOP] / decay["kernel"][None, :_TOP]
     result = {
-        "beta": {"value": beta, "window": window, "fit_rms": schedule["fit_rms"]},
+        "beta": {
+            "value": beta,
+            "window": window,
+            "fit_rms": schedule["fit_rms"],
+            "power_law": _is_power_law(schedule["fit_rms"]),
+        },
         "network_beta": _over_seeds([-spectrum.decay_slope(one, *window) for one in decay["network"]]),
         f"network_top{_TOP}_median_deviation": _over_seeds(np.median(np.abs(ratios - 1), axis=1)),
         "degrees_of_freedom": {

@@ -13,6 +13,9 @@ from ntk_asgd import activations, asgd, circle, network, one_pass, rkhs, sphere,
 from ntk_asgd.runs import descent
 
 _GRID = 256  # angles over which the supremum is taken
+_AT_ONCE = 16  # of them: all at once would take as many times the memory
+_MOST_SAMPLES = 20_000_000  # of all seeds, which are in memory, at some 50 bytes each
+_MOST_OUTPUT = 1e3  # of the Bayes rule and of the noise
 _GAPS = {"linearization": -1.0, "sampling": -0.5, "total": -0.5}  # slopes in M
 _LABELS = {
     "linearization": "network to its linearisation",
@@ -45,8 +48,21 @@ def load(config):
         descent.check_width("config.widths: width", width)
     names = ("scale", "gamma", "sup_norm")
     descent.check_positive({name: getattr(config, name) for name in names})
-    if not 0 <= config.noise < np.inf:
-        raise ValueError(f"config.noise={config.noise}: must be at least 0")
+    if config.num_seeds * config.num_samples > _MOST_SAMPLES:
+        raise ValueError(
+            f"config.num_samples={config.num_samples}: times config.num_seeds={config.num_seeds} must be at most "
+            f"{_MOST_SAMPLES}, for all samples are in memory"
+        )
+    for name in ("sup_norm", "noise"):
+        if not 0 <= getattr(config, name) <= _MOST_OUTPUT:
+            raise ValueError(
+                f"config.{name}={getattr(config, name)}: must lie in [0, {_MOST_OUTPUT:g}]; Assumption A2 has |Y| <= 1"
+            )
+    if config.sup_norm + config.noise > 1:
+        logging.warning(
+            "config.sup_norm=%g, config.noise=%g: |Y| may reach their sum, where Assumption A2 has |Y| <= 1",
+            *(config.sup_norm, config.noise),
+        )
     if not 0 < config.eta_sup_k < 2:
         raise ValueError(
             f"config.eta_sup_k={config.eta_sup_k}: must lie in (0, 2), for the iterates diverge from 2 / sup k on"
@@ -64,12 +80,15 @@ def load(config):
         gamma=config.gamma,
     )
     eigenvalues = np.repeat(mu, multiplicity)
+    sup_k = eigenvalues.sum()
+    field = f"config.num_samples={config.num_samples} (lambda), config.eta_sup_k={config.eta_sup_k}"
+    descent.checked(field, rkhs.check_step_size, config.eta_sup_k / sup_k, regularization, sup_k)
     order = np.argsort(-eigenvalues, kind="stable")
     coefficients = np.zeros(len(eigenvalues))
     coefficients[order] = targets.source_coefficients(
         eigenvalues[order], config.r, sup_norm=config.sup_norm, eigenfunction_bound=np.sqrt(2)
     )
-    return Problem(eigenvalues, coefficients, config.eta_sup_k / eigenvalues.sum(), regularization)
+    return Problem(eigenvalues, coefficients, config.eta_sup_k / sup_k, regularization)
 
 
 def run(config, data, workdir):
@@ -163,13 +182,18 @@ def _reference_outputs(streams, numbers, noise, *, num_samples):
     def one_seed(stream):
         draw = functools.partial(targets.circle_sample, stream, noise=noise)
         angles, disturbance = jax.vmap(draw)(jnp.arange(num_samples))
-        features = sphere.circle_eigenfunctions(angles, num_functions)
-        y = _dot(features, numbers["coefficients"]) + disturbance
-        state = rkhs.reference_init(num_functions)
-        state, _ = rkhs.reference_advance(state, features, y, eigenvalues=numbers["eigenvalues"], **_rates(numbers))
+
+        def one_step(state, sample):
+            angle, disturbance = sample
+            features = sphere.circle_eigenfunctions(angle[None], num_functions)[0]
+            y = _dot(features, numbers["coefficients"]) + disturbance
+            state, _ = rkhs.reference_step(state, features, y, eigenvalues=numbers["eigenvalues"], **_rates(numbers))
+            return state, y
+
+        state, y = jax.lax.scan(one_step, rkhs.reference_init(num_functions), (angles, disturbance))
         return {"angles": angles, "y": y, "limit": _dot(basis, state.mean)}
 
-    return jax.lax.map(one_seed, streams)
+    return jax.vmap(one_seed)(streams)
 
 
 @functools.partial(jax.jit, static_argnames=("activation", "gamma"))
@@ -182,14 +206,16 @@ def _outputs(weights, x, y, numbers, *, activation, gamma):
             asgd.init(weights), x, y, activation=activation, gamma=gamma, linearized=linearized, **_rates(numbers)
         )[0]
 
-    def evaluate(states):
-        ours, linear = states
-        x = circle.on_circle(_angles())
+    def evaluate(ours, linear, x):
         linear_fn = asgd.linearize(apply_fn, linear.initial)
-        return apply_fn(asgd.averaged_weights(ours), x), linear_fn(asgd.averaged_weights(linear), x)
+        return tuple(fn(asgd.averaged_weights(each), x)[0] for fn, each in ((apply_fn, ours), (linear_fn, linear)))
 
-    states = (jax.vmap(functools.partial(train, linearized=each))(weights, x, y) for each in (False, True))
-    return jax.lax.map(evaluate, tuple(states))
+    states = [jax.vmap(functools.partial(train, linearized=each))(weights, x, y) for each in (False, True)]
+    over_seeds = jax.vmap(evaluate, in_axes=(0, 0, None))
+    outputs = jax.lax.map(  # over angles: the seeds may lie on many devices
+        lambda x: over_seeds(*states, x[None]), circle.on_circle(_angles()), batch_size=_AT_ONCE
+    )
+    return jax.tree.map(jnp.transpose, outputs)
 
 
 def _angles():

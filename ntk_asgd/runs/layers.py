@@ -18,6 +18,8 @@ _STYLES = {"output": "-", "input": "-", "both": "--"}
 _MODELS = ("network", "reference")
 _ORDERS = 11  # values of r at which the norms are plotted
 _GRID = 256  # angles on which a network is compared with its target
+_AT_ONCE = 16  # of them: all at once would take as many times the memory
+_MOST_NOISE = 1e3
 _ROUNDING = 1e-28  # what quadrature leaves of an eigenvalue that is zero, as a share of the largest
 
 
@@ -40,11 +42,16 @@ def load(config):
         }
     )
     descent.check_positive({"scale": config.scale, "network.regularization": net.regularization})
-    for name, value in (("gamma", config.gamma), ("network.noise", net.noise)):
-        if not 0 <= value < np.inf:
-            raise ValueError(f"config.{name}={value}: must be at least 0")
+    if not 0 <= config.gamma < np.inf:
+        raise ValueError(f"config.gamma={config.gamma}: must be at least 0")
+    if not 0 <= net.noise <= _MOST_NOISE:
+        raise ValueError(
+            f"config.network.noise={net.noise}: must lie in [0, {_MOST_NOISE}]; Assumption A2 has |Y| <= 1"
+        )
     if not config.r or not descent.all_of((int, float), config.r) or not all(0 < r < np.inf for r in config.r):
         raise ValueError(f"config.r={config.r}: must be positive numbers")
+    if len({f"{r:g}" for r in config.r}) < len(config.r):
+        raise ValueError(f"config.r={config.r}: must name each order once, to six digits")
     if not 0 < net.eta_sup_k < 2:
         raise ValueError(
             f"config.network.eta_sup_k={net.eta_sup_k}: must lie in (0, 2), for the iterates diverge from 2 / sup k on"
@@ -57,13 +64,18 @@ def load(config):
         {layers: _eigenvalues(config, activation, layers) for layers in LAYERS}
         for activation in (config.activation, net.activation)
     )
+    for layers, values in trained.items():
+        sup_k = values.sum()
+        field = f"config.network.regularization={net.regularization}, config.network.eta_sup_k={net.eta_sup_k}"
+        field += f" ({_words(layers)})"
+        descent.checked(field, rkhs.check_step_size, net.eta_sup_k / sup_k, net.regularization, sup_k)
     chosen = {layers: _target(config, eigenvalues[layers]) for layers in LAYERS}
     for layers in LAYERS:
         for field, operators in (("activation", eigenvalues), ("network.activation", trained)):
             name = f"config.eigenfunctions={config.eigenfunctions}, config.{field}, target of the {layers} operator"
             visible = functools.partial(targets.check_visible, degrees=_degrees(config), floor=_ROUNDING)
             descent.checked(name, visible, operators[layers], chosen[layers])
-    _warn(config, trained)
+    _warn(config, trained, chosen)
     return Data(eigenvalues, trained, chosen)
 
 
@@ -80,7 +92,7 @@ def run(config, data, workdir):
         curves = _train(config, data, workdir, layers)
         for column, target in enumerate(LAYERS):
             for place, num_samples in enumerate(config.network.num_samples):
-                risks = {model: curves[model][place, :, column] for model in _MODELS}
+                risks = {model: curves[model][:, place, column] for model in _MODELS}
                 workdir.log(f"risk_{target}_{layers}", num_samples, target=target, layers=layers, **risks)
     rows = workdir.rows()
     workdir.save_figure("layers", plot_layers(rows), _points(rows))
@@ -168,7 +180,8 @@ def _degrees(config):
 def _target(config, eigenvalues):
     """Returns the coefficients [N] of the mean of an operator's eigenfunctions, placed by descending eigenvalue.
 
-    Of the two functions of a degree, cosine and sine, a range that takes one takes the cosine; norms are the same.
+    A degree's cosine stands before its sine, of the same eigenvalue: a range that starts within a degree takes the sine
+    (place 3 is the sine of degree 1 in all three targets), one that ends within it the cosine. Norms are the same.
     """
     if len(config.eigenfunctions) != 2 or not descent.all_of(int, config.eigenfunctions):
         raise ValueError(f"config.eigenfunctions={config.eigenfunctions}: must be two places, first and last")
@@ -185,8 +198,14 @@ def _target(config, eigenvalues):
     return coefficients
 
 
-def _warn(config, trained):
+def _warn(config, trained, chosen):
     net = config.network
+    sup_norm = max(_sup_norm(coefficients) for coefficients in chosen.values())
+    if sup_norm + net.noise > 1:
+        logging.warning(
+            "config.network.noise=%g: a target reaches %.3g, so |Y| <= %.3g, where Assumption A2 has |Y| <= 1",
+            *(net.noise, sup_norm, sup_norm + net.noise),
+        )
     if config.gamma == 0:
         logging.warning(
             "config.gamma=0: without a bias the input layer's kernel of ReLU, swish or softplus is blind to the odd "
@@ -202,8 +221,13 @@ def _warn(config, trained):
         )
 
 
+def _sup_norm(coefficients):
+    """Returns the largest value of |g| on the grid."""
+    return np.abs(np.asarray(sphere.circle_eigenfunctions(_angles(), len(coefficients))) @ coefficients).max()
+
+
 def _train(config, data, workdir, layers):
-    """Returns the excess risks {"network", "reference"} [T, seeds, targets] when these layers are trained.
+    """Returns the excess risks {"network", "reference"} [seeds, T, targets] when these layers are trained.
 
     All trainings of a seed start from the same weights and see the same inputs and noise.
     """
@@ -226,16 +250,16 @@ def _train(config, data, workdir, layers):
         "noise": jnp.float32(net.noise),
     }
     fixed = {"activation": net.activation, "gamma": float(config.gamma)}
-    empty = jnp.zeros((len(net.num_samples), net.num_seeds, len(LAYERS)))
+    empty = jnp.zeros((net.num_seeds, len(net.num_samples), len(LAYERS)))
 
     def step_fn(state, step):
-        states, risks = state
-        states, info = _advance(
-            mesh.shard_leading(states), streams, step, numbers, layers=layers, num_steps=config.steps_per_call, **fixed
-        )
+        states, risks = mesh.shard_leading(state)
+        states, info = _advance(states, streams, step, numbers, layers=layers, num_steps=config.steps_per_call, **fixed)
         if step + config.steps_per_call in net.num_samples:
             place = net.num_samples.index(step + config.steps_per_call)
-            risks = jax.tree.map(lambda all_t, now: all_t.at[place].set(now), risks, _risks(states, numbers, **fixed))
+            risks = jax.tree.map(
+                lambda all_t, now: all_t.at[:, place].set(now), risks, _risks(states, numbers, **fixed)
+            )
         return (states, risks), info
 
     _, risks = workdir.loop(
@@ -255,7 +279,11 @@ def _advance(states, streams, step, numbers, *, activation, gamma, layers, num_s
 
     def one_target(ours, reference, y, x, features):
         ours, info = one_pass.advance(ours, x, y, activation=activation, gamma=gamma, part=layers, **rates)
-        reference, _ = rkhs.reference_advance(reference, features, y, eigenvalues=numbers["eigenvalues"], **rates)
+
+        def one_step(state, sample):
+            return rkhs.reference_step(state, *sample, eigenvalues=numbers["eigenvalues"], **rates)
+
+        reference, _ = jax.lax.scan(one_step, reference, (features, y))
         return (ours, reference), info["loss"]
 
     def one_seed(states, stream):
@@ -274,15 +302,21 @@ def _advance(states, streams, step, numbers, *, activation, gamma, layers, num_s
 def _risks(states, numbers, *, activation, gamma):
     """Returns {"network", "reference"}: squared distances of the averages to their targets [seeds, targets]."""
     ours, reference = states
-    angles = jnp.arange(_GRID) * (2 * np.pi / _GRID)
-    clean = numbers["coefficients"] @ sphere.circle_eigenfunctions(angles, numbers["eigenvalues"].shape[0]).T
+    clean = sphere.circle_eigenfunctions(_angles(), numbers["eigenvalues"].shape[0]) @ numbers["coefficients"].T
+    weights = asgd.averaged_weights(ours)
     apply_fn = functools.partial(network.apply, activation=activation, gamma=gamma)
-    over_targets = jax.vmap(apply_fn, in_axes=(0, None))
-    outputs = jax.lax.map(lambda w: over_targets(w, circle.on_circle(angles)), asgd.averaged_weights(ours))
+    over_networks = jax.vmap(jax.vmap(apply_fn, in_axes=(0, None)), in_axes=(0, None))
+    outputs = jax.lax.map(  # over angles: the seeds may lie on many devices
+        lambda x: over_networks(weights, x[None])[:, :, 0], circle.on_circle(_angles()), batch_size=_AT_ONCE
+    )
     return {
-        "network": jnp.mean((outputs - clean[None]) ** 2, axis=2),
+        "network": jnp.mean((outputs - clean[:, None]) ** 2, axis=0),
         "reference": jnp.sum((reference.mean - numbers["coefficients"][None]) ** 2, axis=2),
     }
+
+
+def _angles():
+    return jnp.arange(_GRID) * (2 * np.pi / _GRID)
 
 
 def _figures(config, data, rows, target):

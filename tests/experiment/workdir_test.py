@@ -65,6 +65,23 @@ def test_a_config_is_compared_field_by_field(tmp_path):
         read_summary(tmp_path / "w", {"model": {"rank": 5}})
 
 
+def test_a_change_anywhere_in_an_input_folder_is_noticed(tmp_path):
+    nested = tmp_path / "images" / "cifar" / "batch.bin"
+    nested.parent.mkdir(parents=True)
+    nested.write_bytes(b"one")
+    with Workdir(tmp_path / "w", {}, inputs=[tmp_path / "images"]):
+        pass
+    assert read_summary(tmp_path / "w", {}) is None
+    nested.write_bytes(b"two")
+    with pytest.raises(UserError, match="images has changed"):
+        read_summary(tmp_path / "w", {})
+    nested.write_bytes(b"one")
+    assert read_summary(tmp_path / "w", {}) is None
+    nested.parent.rename(tmp_path / "images" / "other")
+    with pytest.raises(UserError, match="images has changed"):
+        read_summary(tmp_path / "w", {})
+
+
 def test_a_figure_is_saved_beside_its_points_and_twice_alike(tmp_path):
     def picture():
         figure, axis = figures.new()

@@ -68,7 +68,7 @@ def test_the_tail_average_starts_half_way(monkeypatch):
 def test_an_unstable_lambda_is_refused_with_its_bound():
     problem = circle.Problem(np.ones(1), np.ones(1), 0.25, 0.1, 2.0, 0.5, constant=1.0)
     descent.check_stable("config.constant=1.0", problem, 1.0, 64)
-    with pytest.raises(ValueError, match=r"config.constant=1e3: lambda = .* break eta lambda < 1"):
+    with pytest.raises(ValueError, match=r"config.constant=1e3 at T=64: eta lambda = .* must be below 1"):
         descent.check_stable("config.constant=1e3", problem._replace(constant=1e3), 1.0, 64)
 
 

@@ -7,7 +7,7 @@ import pytest
 from ml_collections import FrozenConfigDict
 
 from configs.ntk_asgd import digits as config_file
-from experiment.errors import NonFiniteError
+from experiment.errors import NonFiniteError, UserError
 from experiment.signals import Interrupted
 from experiment.workdir import Workdir
 from ntk_asgd.runs import digits
@@ -141,6 +141,38 @@ def test_warnings_name_the_bound(monkeypatch):
     assert [words.split(",")[0] for words in said] == ["relu: beta=0.9", "erf: no power law"]
 
 
+def test_a_lambda_that_breaks_the_step_is_refused():
+    decay = {"network": np.zeros((2, 40)), "kernel": np.arange(1, 401.0) ** -1.5, "sup_k": np.array(0.01)}
+    with pytest.raises(UserError, match=r"config\.eta_sup_k=0\.25, relu: eta lambda = 1\.62 must be below 1"):
+        digits._schedule(_config(), "relu", decay)  # eta = 25, lambda = 96^-0.6
+    with pytest.raises(UserError, match=r"eta \(sup k \+ lambda\) = 2\.02 below 2"):
+        digits._schedule(_config(eta_sup_k=1.9), "relu", decay | {"sup_k": np.array(1.0)})
+
+
+def test_a_spectrum_that_is_no_power_law_is_shown_as_such(tmp_path):
+    schedule = {"beta": 4.8, "fit_rms": 1.05, "learning_rate": 0.1, "regularization": np.array([0.01])}
+    decay = {
+        "network": np.ones((2, 40)),
+        "kernel": np.exp(-np.arange(400) / 5.0),
+        "sup_k": np.array(1.0),
+        "mu": np.ones(2) / 400,
+        "multiplicity": np.array([1.0, 64.0]),
+    }
+    for rms, is_power in ((1.05, False), (0.05, True)):
+        schedule["fit_rms"] = rms
+        assert digits._decay_figures(_config(), "erf", decay, schedule)["beta"]["power_law"] is is_power
+        with Workdir(tmp_path / str(is_power), {}) as workdir:
+            digits._log_decay(_config(), workdir, "erf", decay, schedule)
+            axes = digits.plot_eigenvalues(workdir.rows()).axes
+        labels = [axis.get_legend_handles_labels()[1][-1] for axis in axes]
+        assert [label.startswith("slope" if is_power else "no power law") for label in labels] == [True, True]
+
+
+def test_tick_labels_do_not_touch():
+    assert digits._tick_labels([96, 192, 1_536, 1_920]) == ["96", "192", "", "1920"]
+    assert digits._tick_labels([96]) == ["96"]
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -154,7 +186,7 @@ def test_warnings_name_the_bound(monkeypatch):
         ({"scale": -1.0}, "config.scale=-1.0"),
         ({"num_seeds": 1}, "config.num_seeds=1"),
         ({"num_test": 1_797}, "config.num_test=1797: digits has 1797"),
-        ({"num_train": 30_000}, "config.num_train=30000: must lie in 2..20000"),
+        ({"num_train": 30_000}, "config.num_train=30000: must lie in 2..10000"),
         ({"num_train": 200}, "config.num_train=200: 200 training images"),
         ({"fit_first": 40}, "config.fit_first=40: must lie in 1..39"),
         ({"num_samples": (96, 100)}, "config.num_samples=(96, 100)"),

@@ -117,7 +117,11 @@ def test_every_width_sees_the_same_samples_and_seeds_differ():
         ({"scale": -1.0}, "config.scale=-1.0"),
         ({"r": 0.4}, "config.r=0.4: r must"),
         ({"noise": -1.0}, "config.noise=-1.0"),
+        ({"noise": 1e30}, "config.noise=1e+30: must lie in [0, 1000]"),
+        ({"sup_norm": 1e30}, "config.sup_norm=1e+30: must lie in [0, 1000]"),
+        ({"num_samples": 10**8}, "config.num_samples=100000000: times config.num_seeds=4 must be at most 20000000"),
         ({"eta_sup_k": 2.0}, "config.eta_sup_k=2.0: must lie in"),
+        ({"eta_sup_k": 1.9, "num_samples": 5}, "config.num_samples=5 (lambda), config.eta_sup_k=1.9: eta lambda"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(changes, field):
@@ -128,6 +132,13 @@ def test_impossible_settings_are_refused_by_name(changes, field):
 def test_an_activation_outside_the_assumption_is_named(caplog):
     eps_gap.load(_config(activation="relu"))
     assert "config.activation='relu': fails Assumption A1" in caplog.text
+
+
+def test_outputs_beyond_the_assumption_are_named(caplog):
+    eps_gap.load(_config())
+    assert "Assumption A2" not in caplog.text
+    eps_gap.load(_config(noise=0.6))
+    assert "config.sup_norm=0.5, config.noise=0.6: |Y| may reach their sum" in caplog.text
 
 
 def test_every_form_of_the_config_loads():

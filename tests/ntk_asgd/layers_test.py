@@ -178,9 +178,16 @@ def test_reference_risks_are_the_expected_ones_and_the_own_layers_lead(tmp_path)
         ({"scale": 0.0}, "config.scale=0.0"),
         ({"gamma": -1.0}, "config.gamma=-1.0"),
         ({"r": (0.0, 1.0)}, "config.r=(0.0, 1.0)"),
+        ({"r": (0.5, 1.0, 0.5)}, "config.r=(0.5, 1.0, 0.5): must name each order once"),
         ({"network__eta_sup_k": 2.0}, "config.network.eta_sup_k=2.0: must lie in"),
         ({"network__regularization": 0.0}, "config.network.regularization=0.0"),
+        (
+            {"network__regularization": 10.0},
+            "config.network.regularization=10.0, config.network.eta_sup_k=0.25 (output layer): eta lambda = 10 must",
+        ),
+        ({"network__regularization": 0.1, "network__eta_sup_k": 1.9}, "(output layer): eta lambda"),
         ({"network__noise": -0.1}, "config.network.noise=-0.1"),
+        ({"network__noise": 1e30}, "config.network.noise=1e+30: must lie in [0, 1000.0]"),
         ({"network__num_seeds": 1}, "config.network.num_seeds=1"),
         ({"network__num_samples": (64, 100)}, "config.network.num_samples"),
     ],
@@ -195,6 +202,13 @@ def test_without_a_bias_the_run_says_what_the_input_layer_cannot_see(caplog):
     assert "config.gamma=0: without a bias" in caplog.text
     assert data.eigenvalues["input"][5] == 0  # cosine of degree 3
     assert layers.load(_config()).eigenvalues["input"][5] > 0
+
+
+def test_outputs_beyond_the_assumption_are_named(caplog):
+    layers.load(_config(network__noise=0.05))
+    assert "Assumption A2" not in caplog.text
+    layers.load(_config(network__noise=0.5))
+    assert "config.network.noise=0.5: a target reaches" in caplog.text
 
 
 def test_every_form_of_the_config_loads():

@@ -27,7 +27,6 @@ def _reference_by_steps(features, y, eigenvalues, options):
     return jax.lax.scan(one_step, rkhs.reference_init(len(eigenvalues)), (features, y))
 
 
-_advance = jax.jit(rkhs.reference_advance)
 _expansion = jax.jit(rkhs.kernel_coefficients)
 
 
@@ -65,21 +64,6 @@ def test_reference_is_algorithm_one_on_linear_features():
         linear, _ = asgd.step(linear, row * jnp.sqrt(eigenvalues), label, apply_fn=lambda w, x: x @ w, **SETTINGS)
     reference, _ = _reference_by_steps(features, y, eigenvalues, _ALL)
     np.testing.assert_allclose(asgd.averaged_weights(linear) * jnp.sqrt(eigenvalues), reference.mean, rtol=1e-5)
-
-
-@pytest.mark.parametrize("options", _OPTIONS)
-def test_advance_is_its_steps(options):
-    with jax.enable_x64(True):
-        features, y, eigenvalues = _circle_problem(12)
-        expected, info = _reference_by_steps(features, y, eigenvalues, options)
-        state, losses = rkhs.reference_init(5), []
-        for block in (slice(0, 6), slice(6, 12)):
-            state, block_info = _advance(
-                state, features[block], y[block], eigenvalues=eigenvalues, **SETTINGS, **options
-            )
-            losses.append(block_info["loss"])
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15), state, expected)
-        np.testing.assert_allclose(np.concatenate(losses), info["loss"], rtol=1e-11)
 
 
 @pytest.mark.parametrize("options", _OPTIONS)
@@ -167,7 +151,11 @@ def test_averaged_iterates_tend_to_the_ridge_limit():
         features = sphere.circle_eigenfunctions(angle, 5)
         numbers = {"eigenvalues": jnp.float32(eigenvalues), "learning_rate": 0.2, "regularization": LAM}
         clean = features @ jnp.float32(target)
-        state, _ = rkhs.reference_advance(rkhs.reference_init(5), features, clean, **numbers)
+
+        def one_step(state, sample):
+            return rkhs.reference_step(state, *sample, **numbers)
+
+        state, _ = jax.lax.scan(one_step, rkhs.reference_init(5), (features, clean))
         return jnp.sum((state.mean - limit) ** 2), jnp.sum((state.coefficients - limit) ** 2)
 
     risks = []
@@ -184,3 +172,13 @@ def test_a_gram_matrix_that_does_not_fit_is_refused():
         rkhs.kernel_coefficients(jnp.eye(3), jnp.ones(4), **SETTINGS)
     with pytest.raises(ValueError, match="gram must be"):
         rkhs.kernel_ridge(jnp.ones((3, 2)), jnp.ones(3), LAM)
+
+
+def test_step_sizes_that_diverge_are_refused():
+    rkhs.check_step_size(0.25, 1.0, sup_k=4.0)
+    with pytest.raises(ValueError, match=r"eta lambda = 1 must be below 1 .* \(eta = 0\.25, lambda = 4\)"):
+        rkhs.check_step_size(0.25, 4.0, sup_k=1.0)
+    with pytest.raises(ValueError, match=r"eta \(sup k \+ lambda\) = 2 below 2"):
+        rkhs.check_step_size(0.5, 1.0, sup_k=3.0)
+    with pytest.raises(ValueError, match="below 2"):
+        rkhs.check_step_size(float("inf"), 1.0, sup_k=1.0)
