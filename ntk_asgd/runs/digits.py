@@ -8,25 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from experiment import figures, images
+from experiment import images
 from experiment.errors import NonFiniteError, UserError
 from ntk_asgd import activations, asgd, empirical, infinite, network, one_pass, rkhs, spectrum, sphere, theory
+from ntk_asgd.runs import digits_plots as plots
 
 INPUTS = ("data_path",)
 _MAX_TRAIN = 10_000  # images: the Gram matrix in float64, and six of its size in float32, then take over 3 GB
 _TOP = 30  # leading eigenvalues of which a network's are compared with the limit's
 _MOST_RMS = 0.3  # of log eigenvalues about their fitted line, from which on they follow no power of the index
-_TICKS_APART = 1.5  # ratio of neighbouring T from which on their labels do not touch
 _MOST_HARMONICS = 1e12  # spherical harmonics of a degree; the eigenvalues of degrees with more are below any lambda
-_CURVES = {
-    "averaged": "network, averaged weights",
-    "last": "network, last weights",
-    "reference": "reference ASGD, infinite width",
-    "ridge": "kernel ridge regression",
-}
-_STYLES = {"averaged": "-o", "last": "-^", "reference": "--s", "ridge": ":d"}
-_KINDS = ("eigenvalues", "degrees")
-_ERRORS = {"squared": "squared test error", "zero_one": "share of test images misjudged"}
 
 
 class Problem(NamedTuple):
@@ -105,103 +96,10 @@ def run(config, data, workdir):
         result[activation] |= _learning_figures(workdir.rows(f"learning_{name}"))
     rows = workdir.rows()
     picked = [row for row in rows if row["stage"].startswith(("eigenvalues_", "degrees_"))]
-    workdir.save_figure("eigenvalues", plot_eigenvalues(picked), _points(picked))
+    workdir.save_figure("eigenvalues", plots.plot_eigenvalues(picked), plots.points(picked))
     picked = [row for row in rows if row["stage"].startswith("learning_")]
-    workdir.save_figure("learning", plot_learning(picked), _points(picked))
+    workdir.save_figure("learning", plots.plot_learning(picked), plots.points(picked))
     return result
-
-
-def plot_eigenvalues(rows):
-    """Returns the figure: eigenvalues over index, and degrees of freedom over lambda, for every activation."""
-    names = list(dict.fromkeys(row["activation"] for row in rows))
-    figure, axes = figures.new(2, len(names), width=4.2)
-    for name, (top, bottom) in zip(names, np.reshape(axes, (2, -1)).T):
-        own = {kind: [row for row in rows if row["stage"] == f"{kind}_{name.replace(':', '')}"] for kind in _KINDS}
-        own = {kind: sorted(picked, key=lambda row: row["step"]) for kind, picked in own.items()}
-        index = np.array([row["step"] for row in own["eigenvalues"]])
-        kernel, uniform = ([row[key] for row in own["eigenvalues"]] for key in ("kernel", "uniform_sphere"))
-        top.plot(index, kernel, "o", ms=3.5, label="infinite width, on the data")
-        _band(top, index, [row["network"] for row in own["eigenvalues"]], "network, on the data", "x")
-        top.plot(index, uniform, color="black", lw=1, drawstyle="steps-mid", label="uniform on the sphere, exact")
-        row = own["eigenvalues"][0]
-        window = (index >= row["fit_first"]) & (index <= row["fit_last"])
-        line = np.array(kernel)[window][0] * (index[window] / index[window][0]) ** -row["beta"]
-        is_power = _is_power_law(row["fit_rms"])
-        words = f"slope fitted $-{row['beta']:.2f}$" if is_power else f"no power law: {row['fit_rms']:.2g} off in log"
-        top.plot(index[window], line * 0.5, "--" if is_power else ":", color="grey", label=words)
-        top.set(xscale="log", yscale="log", xlabel="index $i$", ylabel=r"eigenvalue $\lambda_i$")
-        top.set_title(f"{name}: network, median and quartiles of {len(row['network'])} draws", fontsize=10)
-        level = np.array([row["regularization"] for row in own["degrees"]])
-        data, uniform = (np.array([row[key] for row in own["degrees"]]) for key in ("data", "uniform_sphere"))
-        bottom.plot(level, data, "-o", ms=3.5, label="on the data")
-        bottom.plot(level, uniform, color="black", lw=1, label="uniform on the sphere, exact")
-        if is_power:
-            slope = data[-1] * (level / level[-1]) ** (-1 / row["beta"])
-            bottom.plot(level, slope, "--", color="grey", label=rf"slope $-1/\beta=-{1 / row['beta']:.2f}$")
-        else:
-            bottom.plot([], [], " ", label="no power law")
-        bottom.set(xscale="log", yscale="log", xlabel=r"$\lambda$", ylabel=r"degrees of freedom $N(\lambda)$")
-        for axis in (top, bottom):
-            axis.legend(fontsize=8, frameon=False)
-    return figure
-
-
-def plot_learning(rows):
-    """Returns the figure: both test errors over T, of the network, its reference and the limit of that."""
-    names = list(dict.fromkeys(row["activation"] for row in rows))
-    figure, axes = figures.new(2, len(names), width=4.2)
-    for name, column in zip(names, np.reshape(axes, (2, -1)).T):
-        own = sorted((row for row in rows if row["activation"] == name), key=lambda row: row["step"])
-        steps = np.array([row["step"] for row in own])
-        for (error, words), axis in zip(_ERRORS.items(), column):
-            for curve, label in _CURVES.items():
-                _band(axis, steps, [row[f"{curve}_{error}"] for row in own], label, _STYLES[curve])
-            axis.set(xscale="log", xlabel="samples $T$, each used once", ylabel=words, xticks=steps)
-            axis.set_xticklabels(_tick_labels(steps))
-            axis.minorticks_off()
-        column[0].plot(
-            steps, [row["variance_term"] for row in own], ":", color="black", lw=1.4, label=r"$N(\lambda)/T$"
-        )
-        column[0].set_title(f"{name}: median and quartiles of {len(own[0]['last_squared'])} seeds", fontsize=10)
-        column[1].axhline(own[0]["chance"], color="black", lw=1, label="chance")
-        for axis in column:
-            axis.set_ylim(bottom=0)
-    lines = {line.get_label(): line for axis in figure.axes for line in axis.get_lines()}
-    figure.legend(
-        lines.values(), lines.keys(), loc="outside lower center", ncols=min(3, len(names)), fontsize=9, frameon=False
-    )
-    return figure
-
-
-def _tick_labels(steps):
-    """Returns the labels of increasing T, from the last down, without those that would touch the one to their right."""
-    labels, right = [], np.inf
-    for step in reversed(steps):
-        free = right >= _TICKS_APART * step
-        labels.append(str(step) if free else "")
-        right = step if free else right
-    return labels[::-1]
-
-
-def _band(axis, steps, values, label, style):
-    low, middle, high = np.quantile(np.array(values), (0.25, 0.5, 0.75), axis=1)
-    (line,) = axis.plot(steps, middle, style, ms=3.5, lw=1.2, label=label)
-    axis.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, lw=0)
-
-
-def _points(rows):
-    """Returns the plotted points as flat rows, lists over seeds as their quartiles."""
-    points = []
-    for row in rows:
-        point = {}
-        for key, value in row.items():
-            if isinstance(value, list):
-                low, middle, high = np.quantile(value, (0.25, 0.5, 0.75))
-                point |= {f"{key}_low": low, f"{key}_median": middle, f"{key}_high": high}
-            else:
-                point[key] = value
-        points.append(point)
-    return points
 
 
 def _problem(config):
@@ -332,7 +230,7 @@ def _learn(config, data, activation, seed, schedule, kernel_fn):
     x, y = jnp.asarray(data.x_train[order]), jnp.asarray(data.y_train[order])
     kernel = kernel_fn().astype(np.float32)
     gram, cross = kernel[order][:, order], kernel[len(data.x_train) :][:, order]
-    outputs = {curve: [] for curve in _CURVES}
+    outputs = {curve: [] for curve in plots.CURVES}
     for num_samples, level in zip(config.num_samples, schedule["regularization"]):
         rates = {"learning_rate": jnp.float32(schedule["learning_rate"]), "regularization": jnp.float32(level)}
         state = asgd.init(weights)
@@ -381,7 +279,8 @@ def _log_decay(config, workdir, activation, decay, schedule):
     """Logs eigenvalues at some indices up to n / 10, and degrees of freedom at some lambda."""
     name, last = activation.replace(":", ""), decay["network"].shape[1]
     uniform = spectrum.by_index(decay["mu"], decay["multiplicity"], last)
-    fit = {"activation": activation, "beta": schedule["beta"], "fit_rms": schedule["fit_rms"]}
+    fit = {name: schedule[name] for name in ("beta", "fit_rms")} | {"activation": activation}
+    fit["power_law"] = _is_power_law(schedule["fit_rms"])
     window = {"fit_first": config.fit_first, "fit_last": last}
     for index in np.unique(np.geomspace(1, last, 60).round().astype(int)):
         values = {"kernel": decay["kernel"][index - 1], "network": decay["network"][:, index - 1]}
@@ -399,7 +298,7 @@ def _log_learning(config, workdir, activation, decay, schedule, outputs, y_test)
     share = np.mean(y_test > 0)
     for place, (num_samples, level) in enumerate(zip(config.num_samples, schedule["regularization"])):
         errors = {}
-        for curve in _CURVES:
+        for curve in plots.CURVES:
             predicted = np.array([one[curve][place] for one in outputs], np.float64)
             errors[f"{curve}_squared"] = np.mean((predicted - y_test[None, :]) ** 2, axis=1)
             errors[f"{curve}_zero_one"] = np.mean((predicted > 0) != (y_test > 0)[None, :], axis=1)
@@ -446,7 +345,7 @@ def _learning_figures(rows):
     """Returns the test errors at every T."""
     return {
         f"T{row['step']}": {
-            **{f"{curve}_{error}": _over_seeds(row[f"{curve}_{error}"]) for curve in _CURVES for error in _ERRORS},
+            **{name: _over_seeds(row[name]) for name in (f"{c}_{e}" for c in plots.CURVES for e in plots.ERRORS)},
             "network_reference_gap": _over_seeds(row["gap_rms"]),
             "regularization": {"value": row["regularization"]},
             "variance_term": {"value": row["variance_term"]},

@@ -10,7 +10,7 @@ from configs.ntk_asgd import digits as config_file
 from experiment.errors import NonFiniteError, UserError
 from experiment.signals import Interrupted
 from experiment.workdir import Workdir
-from ntk_asgd.runs import digits
+from ntk_asgd.runs import digits, digits_plots
 
 
 def _config(**changes):
@@ -163,14 +163,14 @@ def test_a_spectrum_that_is_no_power_law_is_shown_as_such(tmp_path):
         assert digits._decay_figures(_config(), "erf", decay, schedule)["beta"]["power_law"] is is_power
         with Workdir(tmp_path / str(is_power), {}) as workdir:
             digits._log_decay(_config(), workdir, "erf", decay, schedule)
-            axes = digits.plot_eigenvalues(workdir.rows()).axes
+            axes = digits_plots.plot_eigenvalues(workdir.rows()).axes
         labels = [axis.get_legend_handles_labels()[1][-1] for axis in axes]
         assert [label.startswith("slope" if is_power else "no power law") for label in labels] == [True, True]
 
 
 def test_tick_labels_do_not_touch():
-    assert digits._tick_labels([96, 192, 1_536, 1_920]) == ["96", "192", "", "1920"]
-    assert digits._tick_labels([96]) == ["96"]
+    assert digits_plots._tick_labels([96, 192, 1_536, 1_920]) == ["96", "192", "", "1920"]
+    assert digits_plots._tick_labels([96]) == ["96"]
 
 
 @pytest.mark.parametrize(
