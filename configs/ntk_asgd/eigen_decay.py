@@ -45,7 +45,7 @@ def get_config(arg=""):
     if args.runlocal:
         config.dims, config.num_points, config.width = (3, 5, 10), 2_000, 4_096
     if args.smoke:
-        config.dims, config.num_points, config.width, config.num_seeds = (3, 5), 400, 512, 2
+        config.dims, config.num_points, config.width, config.num_seeds = (3, 5, 10), 400, 512, 2
         config.exact_window = (1_000, 2_000)
     return config
 

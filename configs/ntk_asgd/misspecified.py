@@ -66,7 +66,7 @@ def get_config(arg=""):
         config.network.num_samples = (2_048,)
     if args.smoke:
         config.num_seeds, config.num_functions, config.num_samples = 3, 64, (64, 128)
-        config.r, config.widths = (0.2, 0.5), (4, 32)
+        config.r, config.widths = (0.2, 0.3, 0.5), (4, 32)
         config.network.num_seeds, config.network.num_samples = 2, (128,)
         config.steps_per_call, config.bias_over_variance = 64, 2.0
     return config

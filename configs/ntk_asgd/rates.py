@@ -83,9 +83,8 @@ def get_config(arg=""):
         config.network.num_samples = (256, 512, 1_024, 2_048, 4_096)
     if args.smoke:
         config.num_seeds, config.num_functions, config.num_samples = 3, 64, (64, 128, 256)
-        config.beta, config.r = (2.0, 1.5), (0.5, 1.0)
         config.network.num_seeds, config.network.width, config.network.num_samples = 2, 64, (64, 128)
-        config.network.sharpness = (1, 10)
+        config.network.sharpness = (1, 50)
         config.steps_per_call, config.bias_over_variance = 64, 2.0
     return config
 

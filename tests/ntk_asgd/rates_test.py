@@ -110,7 +110,7 @@ def test_average_beats_the_last_iterate_and_follows_its_prediction(tmp_path):
         ),
         ({"network__sharpness": (-2, 1)}, "config.network.sharpness: activation 'swish:-2'"),
         ({"eta_sup_k": 2.0}, "config.eta_sup_k=2.0: must lie in (0, 2), for the iterates diverge from 2 / sup k on"),
-        ({"r": (0.5, 0.0)}, "config.r=(0.5, 0.0): r=0.0 and beta=1.5 must be positive"),
+        ({"beta": (2.0, 1.5), "r": (0.5, 0.0)}, "config.r=(0.5, 0.0): r=0.0 and beta=1.5 must be positive"),
         ({"r": (0.5,)}, "must be numbers that pair up"),
         ({"num_samples": (64, 100)}, "config.num_samples"),
         ({"num_samples": (128, 64)}, "config.num_samples"),
