@@ -1,4 +1,4 @@
-"""What the runs on the circle share: their problems and checks, their loops, slopes with errors, and plot elements."""
+"""What the runs share: problems on the circle and their loops, checks of fields, figures with errors, plot elements."""
 
 import functools
 
@@ -176,8 +176,9 @@ def resampled(risks, paired=False):
 
 
 def over_seeds(values, **beside):
-    """Returns the figure of one value a seed."""
-    return {"value": np.mean(values), "sd": np.std(values, ddof=1), "seeds": len(values), **beside}
+    """Returns the figure of one value a seed; of a single seed the spread is None."""
+    spread = np.std(values, ddof=1) if len(values) > 1 else None
+    return {"value": np.mean(values), "sd": spread, "seeds": len(values), **beside}
 
 
 def band(axis, x, values, label, style="-o", **line):

@@ -11,6 +11,7 @@ from absl import logging
 from experiment import images
 from experiment.errors import NonFiniteError, UserError
 from ntk_asgd import activations, asgd, empirical, infinite, network, one_pass, rkhs, spectrum, sphere, theory
+from ntk_asgd.runs import descent
 from ntk_asgd.runs import digits_plots as plots
 
 INPUTS = ("data_path",)
@@ -327,8 +328,8 @@ def _decay_figures(config, activation, decay, schedule):
             "fit_rms": schedule["fit_rms"],
             "power_law": _is_power_law(schedule["fit_rms"]),
         },
-        "network_beta": _over_seeds([-spectrum.decay_slope(one, *window) for one in decay["network"]]),
-        f"network_top{_TOP}_median_deviation": _over_seeds(np.median(np.abs(ratios - 1), axis=1)),
+        "network_beta": descent.over_seeds([-spectrum.decay_slope(one, *window) for one in decay["network"]]),
+        f"network_top{_TOP}_median_deviation": descent.over_seeds(np.median(np.abs(ratios - 1), axis=1)),
         "degrees_of_freedom": {
             "value": spectrum.degrees_of_freedom(decay["kernel"], level),
             "uniform_sphere": _uniform_degrees(decay, level),
@@ -343,16 +344,13 @@ def _decay_figures(config, activation, decay, schedule):
 
 def _learning_figures(rows):
     """Returns the test errors at every T."""
+    names = [f"{curve}_{error}" for curve in plots.CURVES for error in plots.ERRORS]
     return {
         f"T{row['step']}": {
-            **{name: _over_seeds(row[name]) for name in (f"{c}_{e}" for c in plots.CURVES for e in plots.ERRORS)},
-            "network_reference_gap": _over_seeds(row["gap_rms"]),
+            **{name: descent.over_seeds(row[name]) for name in names},
+            "network_reference_gap": descent.over_seeds(row["gap_rms"]),
             "regularization": {"value": row["regularization"]},
             "variance_term": {"value": row["variance_term"]},
         }
         for row in rows
     }
-
-
-def _over_seeds(values):
-    return {"value": float(np.mean(values)), "sd": float(np.std(values, ddof=1)), "seeds": len(values)}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from experiment import figures
+from ntk_asgd.runs import descent
 
 CURVES = {
     "averaged": "network, averaged weights",
@@ -26,7 +27,7 @@ def plot_eigenvalues(rows):
         index = np.array([row["step"] for row in own["eigenvalues"]])
         kernel, uniform = ([row[key] for row in own["eigenvalues"]] for key in ("kernel", "uniform_sphere"))
         top.plot(index, kernel, "o", ms=3.5, label="infinite width, on the data")
-        _band(top, index, [row["network"] for row in own["eigenvalues"]], "network, on the data", "x")
+        descent.band(top, index, [row["network"] for row in own["eigenvalues"]], "network, on the data", "x")
         top.plot(index, uniform, color="black", lw=1, drawstyle="steps-mid", label="uniform on the sphere, exact")
         row = own["eigenvalues"][0]
         window = (index >= row["fit_first"]) & (index <= row["fit_last"])
@@ -60,7 +61,7 @@ def plot_learning(rows):
         steps = np.array([row["step"] for row in own])
         for (error, words), axis in zip(ERRORS.items(), column):
             for curve, label in CURVES.items():
-                _band(axis, steps, [row[f"{curve}_{error}"] for row in own], label, _STYLES[curve])
+                descent.band(axis, steps, [row[f"{curve}_{error}"] for row in own], label, _STYLES[curve])
             axis.set(xscale="log", xlabel="samples $T$, each used once", ylabel=words, xticks=steps)
             axis.set_xticklabels(_tick_labels(steps))
             axis.minorticks_off()
@@ -86,12 +87,6 @@ def _tick_labels(steps):
         labels.append(str(step) if free else "")
         right = step if free else right
     return labels[::-1]
-
-
-def _band(axis, steps, values, label, style):
-    low, middle, high = np.quantile(np.array(values), (0.25, 0.5, 0.75), axis=1)
-    (line,) = axis.plot(steps, middle, style, ms=3.5, lw=1.2, label=label)
-    axis.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, lw=0)
 
 
 def points(rows):

@@ -13,6 +13,7 @@ import numpy as np
 
 from experiment import figures
 from ntk_asgd import activations, empirical, infinite, network, spectrum, sphere, theory
+from ntk_asgd.runs import descent
 
 TOP = 30  # leading eigenvalues compared one by one
 _DEGREES = 4  # leading degrees compared by their means
@@ -256,21 +257,21 @@ def _figures(config, dim, exact, spectra, freedom):
     for kind, values in spectra.items():
         ratio = values / exact.by_index[: values.shape[1]]
         deviation = np.abs(ratio[:, :TOP] - 1)
-        result[f"{kind}_top{TOP}_median_deviation"] = _over_seeds(np.median(deviation, axis=1), exact=0.0)
-        result[f"{kind}_top{TOP}_max_deviation"] = _over_seeds(deviation.max(axis=1), exact=0.0)
-        result[f"{kind}_last_ratio"] = _over_seeds(ratio[:, -1], exact=1.0, index=values.shape[1])
+        result[f"{kind}_top{TOP}_median_deviation"] = descent.over_seeds(np.median(deviation, axis=1), exact=0.0)
+        result[f"{kind}_top{TOP}_max_deviation"] = descent.over_seeds(deviation.max(axis=1), exact=0.0)
+        result[f"{kind}_last_ratio"] = descent.over_seeds(ratio[:, -1], exact=1.0, index=values.shape[1])
         means = spectrum.by_degree(values, exact.multiplicity)
         means = means[:, :_DEGREES] / exact.mu[: means.shape[1]][:_DEGREES]
-        result[f"{kind}_degree_max_deviation"] = _over_seeds(
+        result[f"{kind}_degree_max_deviation"] = descent.over_seeds(
             np.abs(means - 1).max(axis=1), exact=0.0, degrees=means.shape[1]
         )
         share = np.array(freedom[kind]) / freedom["exact"]
-        result[f"{kind}_degrees_of_freedom_ratio"] = _over_seeds(
+        result[f"{kind}_degrees_of_freedom_ratio"] = descent.over_seeds(
             share, exact=1.0, regularization=freedom["regularization"]
         )
         if exact_slope is not None:
             slopes = np.array([_slope(one, *window, levels=False) for one in values])
-            result[f"{kind}_slope"] = _over_seeds(slopes, **against)
+            result[f"{kind}_slope"] = descent.over_seeds(slopes, **against)
     return result
 
 
@@ -280,8 +281,3 @@ def _slope(values, first, last, levels=True):
     if levels and (len(np.unique(window)) < _MIN_LEVELS or window.min() <= 0):
         return None
     return spectrum.decay_slope(values, first, last)
-
-
-def _over_seeds(values, **beside):
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"value": float(np.mean(values)), "sd": spread, "seeds": len(values), **beside}
