@@ -73,9 +73,14 @@ def countries():
 
 def save(loaded, path):
     """Writes a graph to one .npz file, which `load` reads back, ids and all, much faster than text."""
-    entities, relations = map(id_files.packed, (loaded.vocabulary.entities, loaded.vocabulary.relations))
     with open(path, "wb") as file:
-        np.savez_compressed(file, entities=entities, relations=relations, **loaded.parts)
+        np.savez_compressed(file, **arrays(*loaded))
+
+
+def arrays(vocabulary, parts):
+    """Returns the arrays of a graph's .npz file: the labels packed, and the parts."""
+    entities, relations = map(id_files.packed, (vocabulary.entities, vocabulary.relations))
+    return {"entities": entities, "relations": relations, **parts}
 
 
 def describe(loaded):

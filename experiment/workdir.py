@@ -196,10 +196,10 @@ class Workdir:
             self._write(f"figures/{name}.png", figures.png(figure))
             self._write(f"figures/{name}.csv", figures.table(rows))
 
-    def write_text(self, name, text):
-        """Writes a file of the workdir in one piece."""
+    def write_file(self, name, content):
+        """Writes a file of the workdir, text or bytes, in one piece."""
         with _naming(self.path):
-            self._write(name, text)
+            self._write(name, content)
 
     def finish(self, summary):
         """Writes summary.json, which marks the run as finished, and returns what was written."""
