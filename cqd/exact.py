@@ -3,7 +3,8 @@
 The tree's semantics are those of `beam`; a beam of all N entities finds the same values. Here the queries of a batch
 that take one relation at a hop share its atoms: blocks of heads x times all tails y are computed once, as one matrix
 product a block, and every query takes its maximum over the block's heads. Heads come in the order of their truth; as
-T(v, a) <= v, the hop is done when the next head's truth v is no more than the least maximum so far.
+T(v, a) <= v, the hop is done when the next head's truth v is no more than the least maximum so far. Where entities are
+few, all heads are one block and a whole hop is one program, whatever relations meet in the batch.
 
 Aggregate "max" takes the best x (max-product for the product t-norm). Aggregate "sum" takes the disjunction over all x
 instead, S over x of T(child at x, atom): with the product t-norm 1 - prod over x of (1 - T), the probability that some
@@ -25,10 +26,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cqd import beam, calibration
-from cqd.tnorm import conjunction, disjunction
 
 AGGREGATES = ("max", "sum")
 _ATOMS = ("normalize", "certain")
+_PAIR = ("tnorm", "aggregate")
+_FEW = 1024  # entities whose atoms of a relation, all heads, are one block
+_UNROLLED = (
+    16  # heads taken in at a time, a power of two; fewer than 9 and XLA's loop over them is no longer vectorised
+)
 
 
 def truth(
@@ -56,6 +61,7 @@ def truth(
     """
     atoms = {"normalize": normalize, "edges": edges, "certain": certain}
     different, places = np.unique(rows, axis=0, return_inverse=True)  # batches are filled up with repetitions
+    different = np.pad(different, ((0, _power_of_two(len(different)) - len(different)), (0, 0)), mode="edge")
     return _Exact(params, different, tnorm, atoms, aggregate, block_size).walk(structure)[0][places.ravel()]
 
 
@@ -75,7 +81,7 @@ class _Exact(beam.Walker):
 
     def __init__(self, params, rows, tnorm, atoms, aggregate, block_size):
         super().__init__(params, np.asarray(rows, np.int32), tnorm, atoms)
-        self.aggregate = aggregate
+        self.pair = {"tnorm": tnorm, "aggregate": aggregate}
         self.block_size = min(block_size, self.num_entities)
 
     def atom(self, heads_b, relation_b):
@@ -83,7 +89,6 @@ class _Exact(beam.Walker):
 
     def through(self, inner, relation_b):
         inner_bn, inner_trace = inner
-        values_bn = self.by_relation(relation_b, lambda relation, at_g: self.hop(inner_bn[at_g], relation))
 
         def trace(answers, needed):
             def choose(relation, at_g):
@@ -93,51 +98,45 @@ class _Exact(beam.Walker):
             truth_b = beam.at(self.atom(heads_b, relation_b), answers)
             return [*inner_trace(heads_b, needed), (heads_b, relation_b, answers, truth_b, needed)]
 
-        return values_bn, trace
+        if self.num_entities <= _FEW:
+            return _whole_hop(self.params, inner_bn, relation_b, **self.pair, **self.atoms), trace
+        return self.by_relation(relation_b, lambda relation, at_g: self.hop(inner_bn[at_g], relation)), trace
 
     def by_relation(self, relation_b, fn):
         """Returns fn(relation, positions [g]) of every relation, put back in the order of the batch.
 
-        Groups are filled up to a power of two: few distinct shapes, hence few compilations.
+        Groups are filled up to a power of two with their last position: few distinct shapes, hence few compilations.
         """
-        parts, order = [], []
+        found = None
         for relation in np.unique(relation_b):
             at_g = np.flatnonzero(relation_b == relation)
-            filled = np.pad(at_g, (0, (1 << (len(at_g) - 1).bit_length()) - len(at_g)), mode="edge")
-            parts.append(fn(int(relation), filled)[: len(at_g)])
-            order.append(at_g)
-        return jnp.concatenate(parts)[np.argsort(np.concatenate(order))]
+            filled = np.pad(at_g, (0, _power_of_two(len(at_g)) - len(at_g)), mode="edge")
+            part = fn(int(relation), filled)
+            found = jnp.zeros((len(relation_b), *part.shape[1:]), part.dtype) if found is None else found
+            found = _put(found, filled, part)
+        return found
 
     def hop(self, inner_gn, relation):
         """Returns [g, n]: the maximum, or disjunction, over x of T(inner at x, atom (x, relation, y))."""
         best_gn = jnp.zeros_like(inner_gn)
-        for heads_x, values_gx, most in self.blocks(inner_gn):
-            if most == 0 or (self.aggregate == "max" and most <= best_gn.min()):
+        for heads_x, most in self.blocks(inner_gn):
+            if most == 0 or (self.pair["aggregate"] == "max" and most <= best_gn.min()):
                 break
-            best_gn = _gather(
-                self.params,
-                best_gn,
-                values_gx,
-                heads_x,
-                relation,
-                tnorm=self.tnorm,
-                aggregate=self.aggregate,
-                **self.atoms,
-            )
+            best_gn = _gather(self.params, best_gn, inner_gn, heads_x, relation, **self.pair, **self.atoms)
         return best_gn
 
     def best_heads(self, inner_gn, relation, answers_g):
         """Returns [g]: the x with the greatest T(inner at x, atom (x, relation, answer))."""
         best_g = jnp.full(len(answers_g), -1.0)
         choice_g = jnp.zeros(len(answers_g), jnp.int32)
-        for heads_x, values_gx, most in self.blocks(inner_gn):
+        for heads_x, most in self.blocks(inner_gn):
             if most <= best_g.min():
                 break
             best_g, choice_g = _choose(
                 self.params,
                 best_g,
                 choice_g,
-                values_gx,
+                inner_gn,
                 heads_x,
                 relation,
                 answers_g,
@@ -147,49 +146,120 @@ class _Exact(beam.Walker):
         return choice_g
 
     def blocks(self, inner_gn):
-        """Yields (heads [x], values [g, x], the greatest of these values), the greatest first.
+        """Yields (heads [x], the greatest value of these), the greatest first.
 
-        The last block is filled up by heads of value 0, which no maximum and no disjunction feels.
+        The last block is filled up by the id N, whose value `_values` says is 0.
         """
         most_n = np.asarray(inner_gn.max(axis=0))
-        order = np.argsort(-most_n, kind="stable")
+        order = np.argsort(-most_n, kind="stable").astype(np.int32)
         for start in range(0, len(order), self.block_size):
-            heads = order[start : start + self.block_size].astype(np.int32)
-            values_gx = inner_gn[:, heads]
-            missing = self.block_size - len(heads)
-            yield np.pad(heads, (0, missing)), jnp.pad(values_gx, ((0, 0), (0, missing))), most_n[heads[0]]
+            heads = order[start : start + self.block_size]
+            filling = (0, self.block_size - len(heads))
+            yield np.pad(heads, filling, constant_values=self.num_entities), most_n[heads[0]]
+
+
+def _power_of_two(size):
+    """Returns the least power of two that is no less."""
+    return 1 << (size - 1).bit_length()
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _put(found_bn, at_g, part_gn):
+    return found_bn.at[at_g].set(part_gn)
 
 
 _truths = functools.partial(jax.jit, static_argnames=_ATOMS)(calibration.truths)
 
 
-@functools.partial(jax.jit, static_argnames=("tnorm", "aggregate", *_ATOMS), donate_argnums=1)
-def _gather(params, best_gn, values_gx, heads_x, relation, *, tnorm, aggregate, normalize, edges, certain):
-    """Returns [g, n]: best with the block's heads taken in, one after another."""
-    atom_xn = calibration.truths(
-        params, heads_x, jnp.full_like(heads_x, relation), normalize=normalize, edges=edges, certain=certain
-    )
+@functools.partial(jax.jit, static_argnames=(*_PAIR, *_ATOMS), donate_argnums=1)
+def _gather(params, best_gn, inner_gn, heads_x, relation, *, tnorm, aggregate, **atoms):
+    """Returns [g, n]: best with the block's heads taken in."""
+    atom_xn = calibration.truths(params, heads_x, jnp.full_like(heads_x, relation), **atoms)
+    return _take_in(best_gn, _values(inner_gn, heads_x), atom_xn, tnorm, aggregate)
 
-    def step(best_gn, head):
-        value_g, atom_n = head
-        through_gn = _both(tnorm, value_g[:, None], atom_n[None])
-        pair = jnp.stack([best_gn, through_gn])
-        return (jnp.maximum(*pair) if aggregate == "max" else disjunction(tnorm, pair)), None
 
-    return jax.lax.scan(step, best_gn, (values_gx.T, atom_xn))[0]
+@functools.partial(jax.jit, static_argnames=(*_PAIR, *_ATOMS))
+def _whole_hop(params, inner_bn, relation_b, *, tnorm, aggregate, **atoms):
+    """Returns [b, n]: the hop of every query, one after another; those that share a relation share its atoms."""
+    num_entities = inner_bn.shape[1]
+    heads_x = jnp.arange(-(-num_entities // _UNROLLED) * _UNROLLED)
+    values_bx = _values(inner_bn, heads_x)
+    order_b = jnp.argsort(relation_b)
+
+    def step(kept, at):
+        relation, atom_xn = kept
+        wanted = relation_b[at]
+
+        def computed():
+            return calibration.truths(params, heads_x, jnp.full_like(heads_x, wanted), **atoms).astype(inner_bn.dtype)
+
+        atom_xn = jax.lax.cond(wanted == relation, lambda: atom_xn, computed)
+        best_1n = _take_in(jnp.zeros_like(inner_bn[:1]), values_bx[at][None], atom_xn, tnorm, aggregate)
+        return (wanted, atom_xn), best_1n[0]
+
+    none = (jnp.full_like(relation_b[0], -1), jnp.zeros((len(heads_x), num_entities), inner_bn.dtype))
+    through_bn = jax.lax.scan(step, none, order_b)[1]
+    return jnp.zeros_like(inner_bn).at[order_b].set(through_bn)
 
 
 @functools.partial(jax.jit, static_argnames=("tnorm", *_ATOMS))
-def _choose(params, best_g, choice_g, values_gx, heads_x, relation, answers_g, *, tnorm, normalize, edges, certain):
+def _choose(params, best_g, choice_g, inner_gn, heads_x, relation, answers_g, *, tnorm, **atoms):
     """Returns ([g] best, [g] choice) with the block's heads taken in."""
-    atom_xn = calibration.truths(
-        params, heads_x, jnp.full_like(heads_x, relation), normalize=normalize, edges=edges, certain=certain
-    )
-    through_gx = _both(tnorm, values_gx, atom_xn[:, answers_g].T)
+    atom_xn = calibration.truths(params, heads_x, jnp.full_like(heads_x, relation), **atoms)
+    through_gx = _both(tnorm, _values(inner_gn, heads_x), atom_xn[:, answers_g].T)
     at_g = jnp.argmax(through_gx, axis=1)
     most_g = beam.at(through_gx, at_g)
     return jnp.maximum(best_g, most_g), jnp.where(most_g > best_g, heads_x[at_g], choice_g)
 
 
+def _values(inner_gn, heads_x):
+    """Returns [g, x]: the values at heads; 0, which no maximum and no disjunction feels, where an id is N or more."""
+    return inner_gn.at[:, heads_x].get(mode="fill", fill_value=0)
+
+
+def _take_in(best_gn, values_gx, atom_xn, tnorm, aggregate):
+    """Returns [g, n]: best with T(value, atom) of every head x taken in.
+
+    Several heads a turn, so that the best is read and written once for them all.
+    """
+    filling = (0, -atom_xn.shape[0] % _UNROLLED)
+    values_xg = jnp.pad(values_gx.T, (filling, (0, 0)))
+    atom_xn = jnp.pad(atom_xn, (filling, (0, 0)))
+    either = functools.partial(_either, tnorm, aggregate)
+
+    def step(best_gn, heads):
+        parts = [_both(tnorm, value_g[:, None], atom_n[None]) for value_g, atom_n in zip(*map(jnp.unstack, heads))]
+        while len(parts) > 1:
+            parts = [either(*pair) for pair in zip(parts[::2], parts[1::2])]
+        return either(best_gn, parts[0]), None
+
+    turns = [part.reshape(-1, _UNROLLED, part.shape[1]) for part in (values_xg, atom_xn)]
+    return jax.lax.scan(step, best_gn, turns)[0]
+
+
 def _both(tnorm, a, b):
-    return conjunction(tnorm, jnp.stack(jnp.broadcast_arrays(a, b)))
+    """Returns T(a, b)."""
+    match tnorm:
+        case "product":
+            return a * b
+        case "min":
+            return jnp.minimum(a, b)
+    return jnp.maximum(a + b - 1, 0)
+
+
+def _either(tnorm, aggregate, a, b):
+    """Returns max(a, b), or S(a, b) for the aggregate "sum"."""
+    if aggregate == "max" or tnorm == "min":
+        return _larger(a, b)
+    return a + b - a * b if tnorm == "product" else jnp.minimum(a + b, 1)
+
+
+def _larger(a, b):
+    """Returns max(a, b) of truths, NaN if one is.
+
+    Floats that are no less than zero are ordered as their bits are, with NaN above all. A processor compares those in
+    one instruction; the maximum of floats that keeps a NaN takes it four.
+    """
+    bits = jnp.dtype(f"uint{8 * a.dtype.itemsize}")
+    most = jnp.maximum(*(jax.lax.bitcast_convert_type(part, bits) for part in (a, b)))
+    return jax.lax.bitcast_convert_type(most, a.dtype)

@@ -1,6 +1,7 @@
 """The exact optimum against float64 enumeration, and against beams."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from cqd.query import And, Entity, Not, Or, Projection
 
 TOLERANCE = 2e-6
 T_NORMS = ("product", "min", "lukasiewicz")
+FEW = (0, exact._FEW)  # hops streamed by relation, and hops of one program
 
 
 def make_params(num_entities=7, num_relations=6, rank=3, seed=0):
@@ -63,11 +65,14 @@ def trees(depth):
     tree=trees(4).filter(lambda tree: len(query.row(tree)) <= 12),
     tnorm=st.sampled_from(T_NORMS),
     aggregate=st.sampled_from(exact.AGGREGATES),
+    few=st.sampled_from(FEW),
 )
-def test_random_trees_of_depth_4_equal_enumeration_and_the_whole_beam(tree, tnorm, aggregate):
+def test_random_trees_of_depth_4_equal_enumeration_and_the_whole_beam(tree, tnorm, aggregate, few):
     params = make_params(num_entities=4)
     wanted = enumeration.truth(params, tree, tnorm=tnorm, aggregate=aggregate)
-    scores = cqd.answer(params, tree, method="exact", tnorm=tnorm, aggregate=aggregate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_FEW", few)
+        scores = cqd.answer(params, tree, method="exact", tnorm=tnorm, aggregate=aggregate)
     np.testing.assert_allclose(scores, wanted, atol=TOLERANCE)
     if aggregate == "max":
         with jax.disable_jit():
@@ -75,9 +80,11 @@ def test_random_trees_of_depth_4_equal_enumeration_and_the_whole_beam(tree, tnor
         np.testing.assert_allclose(whole, wanted, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("few", FEW)
 @pytest.mark.parametrize("aggregate", exact.AGGREGATES)
 @pytest.mark.parametrize(("normalize", "known"), [("sigmoid", "certain"), ("softmax", None), ("calibrated", "certain")])
-def test_normalizers_and_certain_edges_equal_enumeration(normalize, known, aggregate):
+def test_normalizers_and_certain_edges_equal_enumeration(normalize, known, aggregate, few, monkeypatch):
+    monkeypatch.setattr(exact, "_FEW", few)
     params, queries = make_params(), [*draw("up", 3), *draw("inp", 3)]
     options = {"normalize": normalize, "known": known, "observed": make_index(), "aggregate": aggregate}
     wanted = np.stack([enumeration.truth(params, one, **options) for one in queries])
@@ -88,7 +95,8 @@ def test_normalizers_and_certain_edges_equal_enumeration(normalize, known, aggre
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 7])
-def test_blocks_of_any_size(block_size):
+def test_blocks_of_any_size(block_size, monkeypatch):
+    monkeypatch.setattr(exact, "_FEW", 0)
     params, queries = make_params(), draw("2p", 5, limit=3)
     rows = np.array([query.row(one) for one in queries])
     structure = query.structure(queries[0])
@@ -110,7 +118,49 @@ def test_no_beam_is_above(type_name, tnorm):
     assert (np.asarray(cqd.answer(params, queries, tnorm=tnorm, beam_size=1)) < optimum - 1e-3).any()
 
 
+@pytest.mark.parametrize("aggregate", exact.AGGREGATES)
+@pytest.mark.parametrize("tnorm", T_NORMS)
+def test_streamed_hops_equal_hops_of_one_program(tnorm, aggregate, monkeypatch):
+    """37 entities: neither blocks of 20 nor the heads taken in at a time divide them."""
+    params, index = make_params(num_entities=37, seed=4), make_index(num_entities=37, num_edges=60)
+    rows = np.array([(anchor, anchor % 2, 2) for anchor in range(4)])
+    structure = query.structure(query.from_benchmark("2p", rows[0]))
+    options = {"structure": structure, "tnorm": tnorm, "aggregate": aggregate}
+    options |= {"normalize": "calibrated", "edges": calibration.edges_of(index), "certain": True}
+    whole = exact.truth(params, rows, **options)
+    monkeypatch.setattr(exact, "_FEW", 0)
+    np.testing.assert_allclose(exact.truth(params, rows, block_size=20, **options), whole, atol=TOLERANCE)
+
+
+def test_whole_hops_of_any_mix_of_relations_are_one_program():
+    params, rng = make_params(num_entities=11), np.random.default_rng(0)
+    before = exact._whole_hop._cache_size()
+    for num_relations in (1, 3, 6):
+        rows = np.stack([np.arange(8), np.zeros(8, int), rng.integers(num_relations, size=8)], axis=1)
+        cqd.answer(params, [query.from_benchmark("2p", row) for row in rows], method="exact")
+    assert exact._whole_hop._cache_size() == before + 1
+
+
+@pytest.mark.parametrize("few", FEW)
+def test_what_is_not_a_number_stays_so(few, monkeypatch):
+    monkeypatch.setattr(exact, "_FEW", few)
+    entity, relation = map(np.array, make_params(num_entities=40))
+    entity[5] = np.nan
+    one = query.from_benchmark("2p", (0, 1, 2))
+    for tnorm in T_NORMS:
+        found = cqd.answer(predictor.complex_params(entity, relation), one, method="exact", tnorm=tnorm)
+        assert np.isnan(found[5])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_larger_is_the_maximum_of_truths(dtype):
+    values = jnp.array([0, 1e-7, 0.5, 1, np.inf, np.nan, -np.nan], dtype)
+    a, b = (part.ravel() for part in jnp.meshgrid(values, values))
+    np.testing.assert_array_equal(exact._larger(a, b).astype("float32"), jnp.maximum(a, b).astype("float32"))
+
+
 def test_a_relation_is_computed_once_for_all_its_queries(monkeypatch):
+    monkeypatch.setattr(exact, "_FEW", 0)
     blocks = []
     gather = exact._gather
     monkeypatch.setattr(exact, "_gather", lambda *args, **options: blocks.append(args[4]) or gather(*args, **options))
