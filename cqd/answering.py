@@ -76,7 +76,7 @@ def answer(
         "continuous": (_continuous, {"search": search}),
         "exact": (exact.truth, {"aggregate": aggregate}),
     }[method]
-    atoms = _atom_options(params, normalize, observed, known, official)
+    atoms = atom_options(params, normalize, observed, known, official)
     truth = functools.partial(run, params, tnorm=tnorm, **own, **atoms)
     if not isinstance(query, list | tuple):
         return _answer_all(params, [query], truth, batch_size)[0]
@@ -161,7 +161,7 @@ def check_options(
     check(tnorm)
 
 
-def _atom_options(params, normalize, observed, known, official):
+def atom_options(params, normalize, observed, known, official):
     """Returns the keywords of `calibration.truths`."""
     normalize = "logit" if official else normalize
     if normalize != "calibrated" and not known:
