@@ -3,7 +3,7 @@
 import numpy as np
 
 from cqd import symbolic
-from cqd.query import And, Entity, Or, Projection
+from cqd.query import And, Entity, Not, Or, Projection
 
 
 def exact(index, queries):
@@ -22,14 +22,11 @@ def exact(index, queries):
 def relaxed(index, queries):
     """Returns [Q, N] float32: as `exact`, but an And counts the share of its parts that hold, an Or the best part.
 
-    A projection carries the best value among the entities that lead to its tail. Positive queries only.
+    A projection carries the best value among the entities that lead to its tail; a Not is 1 - its child's value.
 
     Args:
         index: Index of the observed edges.
         queries: list of queries with ids.
-
-    Raises:
-        ValueError: a query with a negation.
     """
     return np.stack([_relaxed(index, query) for query in queries])
 
@@ -51,5 +48,5 @@ def _relaxed(index, query):
             return np.mean([_relaxed(index, part) for part in parts], axis=0, dtype=np.float32)
         case Or(parts):
             return np.max([_relaxed(index, part) for part in parts], axis=0)
-        case _:
-            raise ValueError("relaxed graph search answers positive queries only")
+        case Not(child):
+            return 1 - _relaxed(index, child)

@@ -1,0 +1,53 @@
+"""Complex questions over FB15k-237 with the test queries of Query2Box, at the scale of the paper.
+
+    python -m cqd.main --config=configs/cqd/fb15k237.py --config.graph=fb15k237_triples.npz \\
+        --config.queries=fb15k237_q2b_queries.npz --workdir=out/fb15k237
+
+EXPECT
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(arg=""):
+    """Returns the config. Arguments: runlocal (rank 16, 20 queries a type), smoke (every line, little of it)."""
+    args = common.parse_arg(arg, runlocal=False, smoke=False)
+    config = ConfigDict({"run": "fb15k237"})
+    common.complex_queries(config)
+    config.embedded = ConfigDict()
+    config.source = "such as fb15k237_triples.npz, and config.queries beside it; cqd/query_files.py has the formats"
+    config.seeds = (0,)
+    config.types = common.POSITIVE_TYPES
+    config.num_queries = 0
+    config.methods = (
+        "beam official k=8",
+        "beam k=8",
+        "beam",
+        "beam min",
+        "continuous",
+        "exact",
+        "exact calibrated certain",
+    )
+    config.num_enumerated = 1
+    if args.runlocal:
+        config.rank = 16
+        config.epochs = 3
+        config.num_queries = 20
+        config.max_steps = 50
+        config.methods = ("beam k=8", "continuous", "exact", "exact calibrated certain")
+        config.paper = "beam k=8"
+    if args.smoke:
+        common.smoke_complex_queries(config)
+        config.seeds = (0,)
+        config.epochs = 1
+        config.epochs_per_call = 1
+        config.types = ("1p", "2p", "up")
+        config.methods = ("beam k=8", "exact calibrated certain")
+    return config
+
+
+def sweep():
+    """Returns overrides: the weight of N3 and the rank."""
+    return [{"regularization": weight, "rank": rank} for weight in (0.01, 0.05, 0.1) for rank in (100, 1000)]

@@ -1,0 +1,33 @@
+"""Complex questions over UMLS, 135 concepts of medicine and 46 relations.
+
+    python -m cqd.main --config=configs/cqd/umls.py:runlocal --config.graph=FOLDER --workdir=out/umls
+
+EXPECT
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(arg=""):
+    """Returns the config. Arguments: runlocal (rank 100), smoke (a few seconds, every line)."""
+    args = common.parse_arg(arg, runlocal=False, smoke=False)
+    config = ConfigDict({"run": "umls"})
+    common.complex_queries(config)
+    config.embedded = ConfigDict()
+    config.source = "such as the folder umls of github.com/villmow/datasets_knowledge_embedding"
+    config.batch_size = 100
+    config.regularization = 0.01
+    config.max_answers = 50  # of 135 entities
+    if args.runlocal:
+        config.rank = 100
+        config.epochs_per_call = 10
+    if args.smoke:
+        common.smoke_complex_queries(config)
+    return config
+
+
+def sweep():
+    """Returns overrides: the weight of N3."""
+    return [{"regularization": weight} for weight in (0.005, 0.01, 0.05, 0.1)]
