@@ -1,13 +1,31 @@
-"""The binary: python -m cqd.main --config=configs/cqd/countries.py:runlocal --workdir=DIR."""
+"""The binary, python -m cqd.main --config=configs/cqd/countries.py:runlocal --workdir=DIR; and `cqd-ask`."""
 
-from experiment import app
+import functools
+import importlib
+import sys
 
-RUNS = {"countries": "cqd.runs.countries"}
+from experiment import app, config
+
+GRAPHS = ("countries", "umls", "kinship", "nations", "fb15k237", "nell995")  # one run, six configs
+RUNS = {**dict.fromkeys(GRAPHS, "cqd.runs.complex_queries"), "train": "cqd.runs.train", "ask": "cqd.runs.ask"}
+DEFAULT = "configs/cqd/countries.py"
 
 
 def main(argv=None):
     """Runs the binary and ends the process with its exit status."""
-    app.main(system="cqd", runs=RUNS, default_config="configs/cqd/countries.py", argv=argv)
+    app.main(system="cqd", runs=RUNS, default_config=DEFAULT, argv=argv)
+
+
+def ask(argv=None):
+    """Runs `cqd-ask` and ends the process with its exit status."""
+    words = sys.argv if argv is None else argv
+
+    def body(signals):
+        console = importlib.import_module("cqd.runs.console")
+        run = functools.partial(app.run, system="cqd", runs=RUNS, default_config=DEFAULT)
+        return console.answers(words, signals, lambda argv, signals: run(argv=argv, signals=signals))
+
+    sys.exit(app.guarded(body, debug=config.is_asked_for(words, "debug")))
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def _parse(text):
     try:
         from rdflib.plugins.sparql.parser import parseQuery
     except ImportError:
-        raise ValueError("SPARQL needs rdflib: pip install rdflib, or the extra [sparql]") from None
+        raise ValueError("SPARQL needs rdflib: pip install rdflib") from None
     try:
         return parseQuery(text)
     except RecursionError:

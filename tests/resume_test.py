@@ -10,7 +10,7 @@ from tests.experiment import binary
 
 RUNS = {
     "ntk_asgd": ("averaging", "digits", "eigen_decay", "eps_gap", "layers", "misspecified", "rates"),
-    "cqd": ("countries",),
+    "cqd": ("ask", "countries", "train"),
     "darts_perturb": ("textures",),
 }
 

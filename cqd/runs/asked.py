@@ -3,8 +3,8 @@
 import numpy as np
 from absl import logging
 
+from cqd import ask, query_files, sampling, symbolic
 from cqd import query as queries_lib
-from cqd import query_files, sampling, symbolic
 from cqd.runs import graphs
 from experiment.progress import Progress
 
@@ -67,19 +67,4 @@ def questions(config, vocabulary):
 def _question(text, vocabulary):
     if not isinstance(text, str):
         raise ValueError(f"{text!r} among texts")
-    question = queries_lib.parse(text, vocabulary)
-    if not _asserts(question):
-        raise ValueError(f"{text!r} asks for nothing: a question has a relation that no ! stands before")
-    return question
-
-
-def _asserts(node):
-    """Returns whether a query has an atom outside of every negation, in every branch of a disjunction."""
-    match node:
-        case queries_lib.Projection():
-            return True
-        case queries_lib.And(parts):
-            return any(map(_asserts, parts))
-        case queries_lib.Or(parts):
-            return all(map(_asserts, parts))
-    return False
+    return ask.read(text, vocabulary)

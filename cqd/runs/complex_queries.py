@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cqd import answering, drawing, enumeration, explain, graph, proofs, ranking, symbolic
+from cqd import answering, continuous, drawing, enumeration, explain, graph, proofs, ranking, symbolic
 from cqd import query as queries_lib
 from cqd.runs import asked, fitting, graphs, methods, summaries
 from cqd.runs import complex_queries_plots as plots
@@ -109,11 +109,10 @@ def _run_seed(config, data, seed, workdir):
     params = data.predictor or fitting.fit(config, data.vocabulary, world, seed, workdir)
     if seed == config.seeds[0]:
         fitting.save(data.vocabulary, world, params, workdir)
+    search = continuous.Search(max_steps=config.max_steps, regularization=config.regularization)
     ranked = {}
     for method in config.methods:
-        score = methods.scorer(
-            method, params, world.known, batch_size=config.queries_per_batch, max_steps=config.max_steps
-        )
+        score = methods.scorer(method, params, world.known, batch_size=config.queries_per_batch, search=search)
         stage = re.sub(r"\W+", "_", f"rank_{seed}_{method}")
         ranked[method] = workdir.stage(stage, lambda s=score: _rank(s, sampled, config.queries_per_batch))
     extra = {
@@ -211,6 +210,7 @@ def _log(config, workdir, seed, ranked):
         for name in (name for name in (*config.types, *AVERAGES) if name in of):
             values = {metric: float(of[name][metric]) for metric in ranking.METRICS}
             workdir.log("mrr_by_type", next(steps), seed=seed, method=method, type=name, **values)
+    for method in dict.fromkeys(config[name] for name in SETTINGS):
         for name in config.types:
             for k, values in sorted(ranked[method]["missing"][name].items()):
                 row = {"seed": seed, "method": method, "type": name, "missing": int(k), "mrr": float(values["mrr"])}

@@ -1,8 +1,12 @@
 """Figures of a run over complex queries, from its metrics rows."""
 
+from collections import Counter
+
 import numpy as np
 
 from experiment import figures
+
+LEAST = 10  # queries that a mean is shown of
 
 
 def _by(rows, key):
@@ -18,7 +22,7 @@ def plot_mrr_by_type(rows):
     """Returns bars of MRR by query type, one colour a method, whiskers of one standard deviation over seeds."""
     types, methods = _by(rows, "type"), _by(rows, "method")
     figure, axis = figures.new(width=max(9.5, 0.75 + 0.1 * len(types) * len(methods)), height=4.4)
-    colours = [*figures.COLOURS, *(f"C{i}" for i in range(10))]
+    colours = [*figures.COLOURS, "0.7", "0.55", "0.85"]
     width = 0.84 / len(methods)
     for number, method in enumerate(methods):
         at = np.arange(len(types)) + (number - (len(methods) - 1) / 2) * width
@@ -69,16 +73,23 @@ def plot_mrr_by_beam(rows):
 def plot_mrr_by_missing_links(rows):
     """Returns a panel a method: MRR of each type's answers by the least number of missing links they need.
 
-    Types whose answers all need the same number are left out.
+    Types whose answers all need the same number are left out, and so are points of fewer than LEAST queries.
     """
-    methods = [name for name in _by(rows, "method") if any(row["mrr"] > 0 for row in rows if row["method"] == name)]
-    figure, _ = figures.new(ncols=len(methods), width=3.4, height=3.4)
+    total = Counter()
+    for row in rows:
+        total[row["method"], row["type"], row["missing"]] += row["queries"]
+    rows = [row for row in rows if total[row["method"], row["type"], row["missing"]] >= LEAST]
+    if not rows:
+        return figures.new()[0]
+    methods = _by(rows, "method")
+    figure, _ = figures.new(ncols=len(methods), width=4.2)
     types = [name for name in _by(rows, "type") if len({row["missing"] for row in rows if row["type"] == name}) > 1]
     for axis, method in zip(figure.axes, methods):
-        for name in types:
+        for number, name in enumerate(types):
             counts = sorted({row["missing"] for row in rows if row["type"] == name})
             mean = [_mean_and_sd(rows, method=method, type=name, missing=k)[0] for k in counts]
-            axis.plot(counts, mean, marker="o", markersize=3.5, linewidth=1.1, label=name)
+            line = ("-", "--")[number // len(figures.COLOURS)]
+            axis.plot(counts, mean, line, marker="o", markersize=3.5, linewidth=1.1, label=name)
         axis.set_title(method, fontsize=9)
         axis.set_xlabel("missing links needed")
         axis.set_xticks(sorted({row["missing"] for row in rows}))

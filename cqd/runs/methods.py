@@ -13,7 +13,7 @@ The words may stand in any order; product, sigmoid and k=64 are what is meant wh
 
 import functools
 
-from cqd import answering, calibration, continuous, tnorm
+from cqd import answering, calibration, tnorm
 from cqd.baselines import frequency, graph_search
 
 
@@ -70,7 +70,7 @@ def _beam_size(word, num_entities):
     return int(size)
 
 
-def scorer(name, params, known, *, batch_size, max_steps):
+def scorer(name, params, known, *, batch_size, search):
     """Returns the function of a method, list of Q queries -> scores [Q, N].
 
     Args:
@@ -78,7 +78,7 @@ def scorer(name, params, known, *, batch_size, max_steps):
         params: link predictor.
         known: Index of the observed edges.
         batch_size: queries at a time.
-        max_steps: of "continuous".
+        search: `continuous.Search`, of "continuous".
     """
     if name in BASELINES:
         return functools.partial(BASELINES[name], known)
@@ -89,7 +89,7 @@ def scorer(name, params, known, *, batch_size, max_steps):
         params,
         observed=known if needs_edges else None,
         batch_size=batch_size,
-        search=continuous.PAPER._replace(max_steps=max_steps),
+        search=search,
         **chosen,
     )
 
