@@ -3,7 +3,19 @@
     python -m cqd.main --config=configs/cqd/countries.py:runlocal --workdir=out/countries
     python -m cqd.main --config=configs/cqd/countries.py:runlocal --config.graph=my.tsv --workdir=out/mine
 
-EXPECT
+Trains ComplEx-N3 on a leak-free split, draws queries of all 14 types with a hard answer, answers them by CQD-Beam
+(arXiv 2011.03459), by gradient search, exactly, and exactly with calibrated scores and certain edges, and ranks the
+hard answers (MRR, Hits@k, by missing links) beside graph search and relation frequency. Measures the gap of every beam
+to the optimum, how often the proof behind a right answer is right, and how far the widest beam is from a float64
+enumeration. Writes explanations.txt, .json and a picture a question: answers with their proofs, each edge observed or
+predicted. The workdir keeps the first seed's predictor for configs/cqd/ask.py.
+
+Expect at :runlocal (mean of three seeds): MRR .44 of held-out links; of complex queries, averaged over the nine types
+without negation, .36 (sd .02) by beam 64 and by the optimum, .43 (.02) calibrated with certain edges, .34 by beam 8,
+.31 by continuous, .11 by relaxed graph search with ties broken by frequency; with negation .02, and .35 calibrated. Of
+the hard answers ranked first .71 have a proof that is true throughout, .93 calibrated.
+
+Time on 2 CPU cores: about 1 minute at :runlocal; in full (rank 1000) some minutes a seed.
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,12 @@
 
     python -m cqd.main --config=configs/cqd/kinship.py:runlocal --config.graph=FOLDER --workdir=out/kinship
 
-EXPECT
+Link prediction, and queries of 14 types by every method, as configs/cqd/countries.py. In the published files the
+relation comes first.
+
+Expect at :runlocal (mean of three seeds): MRR .860 of held-out links; of complex queries, averaged over the nine types
+without negation, .66 by beam 8, .70 by beam 64 and the optimum, .77 calibrated with certain edges; with negation .10
+and .69. Time on 2 CPU cores: about 1 minute.
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,12 @@
 
     python -m cqd.main --config=configs/cqd/nations.py:runlocal --config.graph=FOLDER --workdir=out/nations
 
-EXPECT
+Link prediction, and queries of 14 types by every method, as configs/cqd/countries.py. In the published files the
+relation comes first.
+
+Expect at :runlocal (mean of three seeds): MRR .794 of held-out links; of complex queries, averaged over the nine types
+without negation, .63 by beam 8, beam 64 and the optimum, .66 calibrated with certain edges; with negation .55 and .67.
+Time on 2 CPU cores: about 1 minute.
 """
 
 from ml_collections import ConfigDict

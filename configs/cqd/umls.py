@@ -2,7 +2,11 @@
 
     python -m cqd.main --config=configs/cqd/umls.py:runlocal --config.graph=FOLDER --workdir=out/umls
 
-EXPECT
+Link prediction, and queries of 14 types by every method, as configs/cqd/countries.py.
+
+Expect at :runlocal (mean of three seeds): MRR .955 of held-out links; of complex queries, averaged over the nine types
+without negation, .71 by beam 8, .76 by beam 64 and the optimum, .83 calibrated with certain edges; with negation .28
+and .63. Time on 2 CPU cores: about 1 minute.
 """
 
 from ml_collections import ConfigDict

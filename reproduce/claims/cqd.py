@@ -64,7 +64,7 @@ CLAIMS = (
         published="examples only",
         measure=at("correct_proofs", "paper", "all"),
         accepted=Accepted(low=0.5),
-        plots=("mrr_by_type",),
+        plots=("explanation_1", "mrr_by_type"),
         texts=("explanations.txt",),
     ),
     Claim(
