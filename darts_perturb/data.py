@@ -1,6 +1,6 @@
 """Images for search and retraining: scikit-learn's digits, patches of scikit-image's photographs, or the user's own.
 
-All are small arrays that fit the device; augmentation runs inside jit. Host code, but for `augment`.
+All are arrays that fit the device; augmentation runs inside jit. Host code, but for `augment`.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ PHOTOGRAPHS = (
     "retina.jpg",
     "coins.png",
 )
-_NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_CHUNK = 1 << 24  # values whose moments are taken at once
 
 
 class Dataset(NamedTuple):
@@ -36,6 +36,7 @@ class Dataset(NamedTuple):
     x_test: np.ndarray
     y_test: np.ndarray
     num_classes: int
+    black: tuple = (0.0,)  # what a pixel of value 0 has become, of every channel
 
 
 def digits(seed, *, num_valid=240, num_test=360):
@@ -112,87 +113,141 @@ def _patches(image, size, stride):
     return (patches - patches.mean((1, 2, 3), keepdims=True)) / np.maximum(spread, 1e-6)
 
 
-def load_npz(path, seed, *, valid_fraction=0.2):
-    """Returns the user's own images from an npz file.
+def split(images, seed, *, valid_fraction=0.2):
+    """Returns the `Dataset` of images that come as a training and a test part.
 
     Args:
-        path: npz with x_train, x_test [n, H, W], [n, H, W, 1] or [n, H, W, 3], numbers of any real type, H and W
-            multiples of 4; y_train, y_test [n], whole numbers from 0 without gaps.
-        seed: which training images are kept for validation.
+        images: anything with x_train, x_test [n, H, W], [n, H, W, 1] or [n, H, W, 3], numbers of any real type, H and W
+            multiples of 4; y_train, y_test [n], whole numbers from 0 without gaps. What a loader of published data sets
+            returns, pixels 0 to 255, fits.
+        seed: which training images are kept for validation, and the order of the others.
         valid_fraction: how many.
 
     Raises:
-        ValueError: an array is missing, or of a wrong shape, type or range.
-        OSError: the file cannot be read.
+        ValueError: an array is of a wrong shape, type or range, or a part is left empty.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in _NPZ_ARRAYS if name not in file.files]
-            if missing:
-                raise ValueError(f"no array {missing[0]!r}; it has {', '.join(file.files) or 'none'}")
-            arrays = {name: file[name] for name in _NPZ_ARRAYS}
-        return _checked(arrays, seed, valid_fraction)
-    except OSError as error:
-        raise OSError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # np.load has many ways to fail on what is not an npz of plain arrays
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _checked(arrays, seed, valid_fraction):
-    for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if x.ndim == 3:
-            x = x[..., None]
-        if x.ndim != 4 or x.shape[3] not in (1, 3) or x.shape[1] % 4 or x.shape[2] % 4 or 0 in x.shape:
-            raise ValueError(f"x_{part} has shape {x.shape}; need [n, H, W, 1 or 3] with H and W multiples of 4")
-        if x.dtype.kind not in "uif" or not np.isfinite(x).all():
-            raise ValueError(f"x_{part} must be finite numbers, its type is {x.dtype}")
+    x_train, x_test = (_checked_images(part, getattr(images, f"x_{part}")) for part in ("train", "test"))
+    y_train, y_test = (np.asarray(images.y_train), np.asarray(images.y_test))
+    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if y.shape != x.shape[:1] or y.dtype.kind not in "ui":
             raise ValueError(f"y_{part} must be {len(x)} whole numbers, it is {y.dtype} of shape {y.shape}")
-        arrays[f"x_{part}"] = x
-    if arrays["x_train"].shape[1:] != arrays["x_test"].shape[1:]:
-        raise ValueError(f"x_train and x_test differ: {arrays['x_train'].shape[1:]} and {arrays['x_test'].shape[1:]}")
-    classes = np.unique(arrays["y_train"])
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(f"x_train and x_test differ: {x_train.shape[1:]} and {x_test.shape[1:]}")
+    classes = np.unique(y_train)
     if len(classes) < 2 or not np.array_equal(classes, np.arange(len(classes))):
         raise ValueError(f"y_train must hold every label from 0 to K - 1, K > 1; it holds {classes[:10].tolist()}")
-    if arrays["y_test"].min() < 0 or arrays["y_test"].max() >= len(classes):
+    if y_test.min() < 0 or y_test.max() >= len(classes):
         raise ValueError(f"y_test has labels outside 0 to {len(classes) - 1}, those of y_train")
-    order = np.random.default_rng(seed).permutation(len(arrays["y_train"]))
+    order = np.random.default_rng(seed).permutation(len(y_train))
     num_valid = round(valid_fraction * len(order))
     if not 0 < num_valid < len(order):
         raise ValueError(f"{len(order)} training images leave none for training or none for validation")
-    parts = [arrays[name][rows] for rows in np.split(order, [num_valid]) for name in ("x_train", "y_train")]
-    return _standardised(*parts[2:], *parts[:2], arrays["x_test"], arrays["y_test"])
+    valid, train = np.split(order, [num_valid])
+    return _standardised(x_train[train], y_train[train], x_train[valid], y_train[valid], x_test, y_test)
+
+
+def _checked_images(part, x):
+    """Returns images [n, H, W, 1 or 3] after a check of shape, type and values."""
+    x = np.asarray(x)
+    if x.ndim == 3:
+        x = x[..., None]
+    if x.ndim != 4 or x.shape[3] not in (1, 3) or x.shape[1] % 4 or x.shape[2] % 4 or 0 in x.shape:
+        raise ValueError(f"x_{part} has shape {x.shape}; need [n, H, W, 1 or 3] with H and W multiples of 4")
+    if x.dtype.kind not in "uif" or (x.dtype.kind == "f" and not np.isfinite(x).all()):
+        raise ValueError(f"x_{part} must be finite numbers, its type is {x.dtype}")
+    return x
 
 
 def _standardised(x_train, y_train, x_valid, y_valid, x_test, y_test):
     """Returns the Dataset, every channel scaled by the mean and standard deviation of the training images."""
-    x_train = np.asarray(x_train, np.float64)
-    mean, scale = x_train.mean((0, 1, 2)), np.maximum(x_train.std((0, 1, 2)), 1e-6)
-    images = [((x - mean) / scale).astype(np.float32) for x in (x_train, x_valid, x_test)]
+    mean, scale = _moments(x_train)
+    black = tuple((-mean / scale).tolist())
+    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+    images = [(np.asarray(x, np.float32) - mean) / scale for x in (x_train, x_valid, x_test)]
     labels = [np.asarray(y, np.int32) for y in (y_train, y_valid, y_test)]
     pairs = [array for pair in zip(images, labels) for array in pair]
-    return Dataset(*pairs, num_classes=int(labels[0].max()) + 1)
+    return Dataset(*pairs, num_classes=int(labels[0].max()) + 1, black=black)
 
 
-def augment(key, x, *, shift=0, flip=False):
-    """Returns images moved by up to `shift` pixels either way, zeros moving in, and mirrored half the time.
+def _moments(x):
+    """Returns the mean and standard deviation of every channel, float64 [C], in little memory."""
+    x, count = np.asarray(x), np.prod(x.shape[:3])
+    chunks = np.array_split(x, max(1, x.size // _CHUNK))
+    mean = sum(chunk.sum((0, 1, 2), dtype=np.float64) for chunk in chunks) / count
+    variance = sum(np.square(chunk - mean).sum((0, 1, 2)) for chunk in chunks) / count
+    return mean, np.maximum(np.sqrt(variance), 1e-6)
+
+
+def on_devices(dataset, mesh=None):
+    """Returns the `Dataset` with its arrays on the device, or whole on every device of a mesh; transferred once.
+
+    A step then draws its batch on the device, x[rows]. Of a mesh let the rows of a batch be spread over its axis: every
+    device gathers its own images, and nothing but gradients travels.
+
+    Args:
+        dataset: `Dataset`.
+        mesh: `jax.sharding.Mesh`; the default device where left out.
+    """
+    place = None if mesh is None else jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return Dataset(*jax.device_put(tuple(dataset[:6]), place), *dataset[6:])
+
+
+def check_batch(name, batch_size, num_images):
+    """Checks that a batch can be drawn.
+
+    Raises:
+        ValueError: the batch is empty or larger than the data.
+    """
+    if batch_size < 1:
+        raise ValueError(f"{name}={batch_size}: need at least 1")
+    if batch_size > num_images:
+        raise ValueError(f"{name}={batch_size} is larger than the {num_images} images it is drawn from")
+
+
+def augment(key, x, *, shift=0, flip=False, cutout=0, fill=0.0):
+    """Returns images moved by up to `shift` pixels either way, mirrored half the time, with a square cut out.
 
     Args:
         key: typed key; every image draws its own.
         x: [B, H, W, C].
-        shift: largest move in pixels, in each direction; static.
+        shift: largest move in pixels, in each direction; static. The recipe for CIFAR has 4.
         flip: whether left and right are exchanged with probability 1/2; static.
+        cutout: side of the square set to 0, its centre anywhere in the image, so that part of it may lie outside;
+            static. The recipe for CIFAR has 16 in retraining (DeVries & Taylor 2017, arXiv:1708.04552).
+        fill: what moves in from outside, a number or one for each channel: 0 is the mean colour of the training images,
+            `Dataset.black` the black that the public code pads with; static.
     """
-    shift_key, flip_key = jax.random.split(key)
-    batch, height, width, _ = x.shape
+    shift_key, flip_key, cutout_key = jax.random.split(key, 3)
     if flip:
-        mirrored = jax.random.bernoulli(flip_key, 0.5, (batch,))
+        mirrored = jax.random.bernoulli(flip_key, 0.5, (len(x),))
         x = jnp.where(mirrored[:, None, None, None], x[:, :, ::-1], x)
     if shift:
-        down, right = jax.random.randint(shift_key, (2, batch), 0, 2 * shift + 1)
-        padded = jnp.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
-        rows = (jnp.arange(height)[None, :] + down[:, None])[:, :, None]
-        columns = (jnp.arange(width)[None, :] + right[:, None])[:, None, :]
-        x = padded[jnp.arange(batch)[:, None, None], rows, columns]
+        x = _moved(shift_key, x, shift, np.broadcast_to(np.asarray(fill, x.dtype), x.shape[3:]))
+    if cutout:
+        x = _cut(cutout_key, x, cutout)
     return x
+
+
+def _moved(key, x, shift, fill):
+    """Returns images moved by up to `shift` pixels, the colour `fill` [C] moving in."""
+    batch, height, width, _ = x.shape
+    down, right = jax.random.randint(key, (2, batch), 0, 2 * shift + 1)
+    size = (batch, height + 2 * shift, width + 2 * shift, len(fill))
+    padded = jnp.broadcast_to(fill, size).at[:, shift:-shift, shift:-shift].set(x)
+    rows = (jnp.arange(height)[None, :] + down[:, None])[:, :, None]
+    columns = (jnp.arange(width)[None, :] + right[:, None])[:, None, :]
+    return padded[jnp.arange(batch)[:, None, None], rows, columns]
+
+
+def _cut(key, x, side):
+    """Returns images with a square of a side set to 0; its rows are those from centre - side / 2 on."""
+    batch, height, width, _ = x.shape
+    row_key, column_key = jax.random.split(key)
+
+    def inside(key, length):
+        first = jax.random.randint(key, (batch, 1), 0, length) - side // 2
+        place = jnp.arange(length)[None, :]
+        return (place >= first) & (place < first + side)
+
+    square = inside(row_key, height)[:, :, None] & inside(column_key, width)[:, None, :]
+    return jnp.where(square[..., None], 0.0, x)

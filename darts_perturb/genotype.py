@@ -1,43 +1,65 @@
-"""Cells as text and as pictures: |op~source|+|op~source|op~source|+..., one group a node."""
+"""Cells as text: the NAS-Bench-201 string and the Genotype(...) tuples of DARTS; each is read and written exactly."""
 
 import re
 from typing import NamedTuple
 
 import numpy as np
 
+from darts_perturb import genotype_darts
 from darts_perturb import space as spaces
+from darts_perturb.drawing import COLOURS, draw
+from darts_perturb.genotype_darts import DartsGenotype
+
+__all__ = (
+    "COLOURS",
+    "DartsGenotype",
+    "Genotype",
+    "draw",
+    "format",
+    "from_choice",
+    "parse",
+    "to_choice",
+    "to_weights",
+)
 
 
 class Genotype(NamedTuple):
-    """One cell: the operation of every edge, in the order of the space's edges."""
+    """One cell of NAS-Bench-201: the operation of every edge, in the order of the space's edges."""
 
     space: str
     ops: tuple[str, ...]
 
 
-def from_choice(space, choice):
-    """Returns the genotype of chosen operations.
+def parse(text, space=None):
+    """Returns the genotype that a text describes: a `Genotype`, or a `DartsGenotype`.
+
+    >>> text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|"
+    >>> format(parse(text)) == text
+    True
 
     Args:
-        space: `space.Space`.
-        choice: [edges] index of an operation for every edge.
+        text: a NAS-Bench-201 string, or Genotype(normal=[...], normal_concat=..., reduce=[...], reduce_concat=...). It
+            is read as data; nothing in it is executed.
+        space: the `space.Space` or the name of one in which the genotype must lie. Where left out a string is of
+            nas_bench_201 and a Genotype(...) is of darts, or of s3 or s4 if it has `none` or `noise`.
+
+    Raises:
+        ValueError: the text does not describe a cell, or not one of that space; one line that says where.
     """
-    return Genotype(space.name, tuple(space.ops[int(index)] for index in choice))
-
-
-def to_choice(genotype):
-    """Returns the index of every edge's operation, int32 [edges]."""
-    ops = spaces.get(genotype.space).ops
-    return np.asarray([ops.index(op) for op in genotype.ops], np.int32)
-
-
-def to_weights(genotype):
-    """Returns one-hot op weights, float32 [edges, ops]: with them the supernet is the network of this cell."""
-    return np.eye(len(spaces.get(genotype.space).ops), dtype=np.float32)[to_choice(genotype)]
+    name = getattr(space, "name", space)
+    if name is not None:
+        spaces.get(name)
+    is_darts = text.strip().startswith("Genotype")
+    if name is not None and is_darts == (name == "nas_bench_201"):
+        form = "|op~source|+..." if name == "nas_bench_201" else "Genotype(normal=..., reduce=...)"
+        raise ValueError(f"genotype {_short(text)}: it is of another space; one of {name} is written {form}")
+    return genotype_darts.parse(text, name) if is_darts else _parse_string(text)
 
 
 def format(genotype):
-    """Returns the NAS-Bench-201 text of a genotype; `parse` reads it back."""
+    """Returns the text of a genotype, as `parse` reads it."""
+    if isinstance(genotype, DartsGenotype):
+        return genotype_darts.format(genotype)
     space = spaces.get(genotype.space)
     groups = [[] for _ in range(space.num_nodes - 1)]
     for (source, target), op in zip(space.edges, genotype.ops):
@@ -45,16 +67,7 @@ def format(genotype):
     return "+".join(f"|{'|'.join(group)}|" for group in groups)
 
 
-def parse(text):
-    """Returns the genotype that a NAS-Bench-201 text describes.
-
-    >>> text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|"
-    >>> format(parse(text)) == text
-    True
-
-    Raises:
-        ValueError: the text does not describe a cell; one line that says where.
-    """
+def _parse_string(text):
     space = spaces.NAS_BENCH_201
     groups = text.strip().split("+")
     if len(groups) != space.num_nodes - 1:
@@ -79,36 +92,41 @@ def parse(text):
     return Genotype(space.name, tuple(found[edge] for edge in space.edges))
 
 
-COLOURS = {
-    "none": "#bbbbbb",
-    "skip_connect": "#edae49",
-    "avg_pool_3x3": "#d1495b",
-    "nor_conv_1x1": "#00798c",
-    "nor_conv_3x3": "#1b6ca8",
-}
+def _short(text):
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
-def draw(genotype, axis, title=""):
-    """Draws a cell on matplotlib axes: nodes from left to right, a dotted line for `none`, an arrow for the rest."""
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path
+def from_choice(space, choice, kept=None):
+    """Returns the genotype of chosen operations.
 
-    space = spaces.get(genotype.space)
-    axis.set_axis_off()
-    axis.set(xlim=(-0.25, space.num_nodes - 0.75), ylim=(-0.9, 0.75))
-    axis.set_title(title, fontsize=7)
-    for (source, target), op in zip(space.edges, genotype.ops):
-        span, middle = target - source, (source + target) / 2
-        # arcs over one node lie above or below the line in turn, the arc over two nodes lowest
-        height = {1: 0.0, 2: 0.45 if source == 0 else -0.3, 3: -0.75}[span]
-        lift = 4 / 3 * height  # of the two control points, so that the middle of the curve is at `height`
-        start, end = source + 0.14, target - 0.14
-        arc = Path([(start, height / 6), (start + 0.1, lift), (end - 0.1, lift), (end, height / 6)], [1, 4, 4, 4])
-        style = {"arrowstyle": "-", "linestyle": ":"} if op == "none" else {"arrowstyle": "-|>", "mutation_scale": 8}
-        axis.add_patch(FancyArrowPatch(path=arc, color=COLOURS[op], **style))
-        label = op.replace("_connect", "").replace("nor_", "").replace("pool_3x3", "pool").replace("_", " ")
-        axis.text(middle, height + 0.05, label, ha="center", va="bottom", fontsize=6, color=COLOURS[op])
-    for node in range(space.num_nodes):
-        name = {0: "in", space.num_nodes - 1: "out"}.get(node, str(node))
-        circle = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "#333333"}
-        axis.text(node, 0, name, ha="center", va="center", fontsize=6, bbox=circle)
+    Args:
+        space: `space.Space`.
+        choice: [edges] index of an operation for every edge, among those it may take; of the DARTS spaces {"normal":
+            [edges], "reduce": [edges]}.
+        kept: of the DARTS spaces, which edges the cell keeps, {"normal": bool [edges], "reduce": bool [edges]}: two
+            that end in every node.
+
+    Raises:
+        ValueError: a node keeps other than two edges.
+    """
+    if isinstance(choice, dict):
+        return genotype_darts.from_choice(space, choice, kept)
+    return Genotype(space.name, tuple(space.ops[int(index)] for index in choice))
+
+
+def to_choice(genotype):
+    """Returns the index of every edge's operation, int32 [edges]; of a `DartsGenotype` a dict of two, -1 if dropped."""
+    if isinstance(genotype, DartsGenotype):
+        return genotype_darts.to_choice(genotype)
+    ops = spaces.get(genotype.space).ops
+    return np.asarray([ops.index(op) for op in genotype.ops], np.int32)
+
+
+def to_weights(genotype):
+    """Returns one-hot op weights, float32 [edges, ops]: with them the supernet is the network of this cell.
+
+    Of a `DartsGenotype` {"normal": [edges, ops], "reduce": [edges, ops]}; the rows of dropped edges are 0.
+    """
+    if isinstance(genotype, DartsGenotype):
+        return genotype_darts.to_weights(genotype)
+    return np.eye(len(spaces.get(genotype.space).ops), dtype=np.float32)[to_choice(genotype)]

@@ -1,17 +1,17 @@
-"""The network of one cell: the skeleton of the supernet with one operation on every edge.
+"""The network of one NAS-Bench-201 cell: the skeleton of the supernet with one operation on every edge.
 
 It computes what the supernet computes with one-hot op weights, without the operations that were not chosen. Retraining
 many cells goes through the supernet, because one compiled program then serves all of them.
+The network of a DARTS genotype is in `network_darts`; `num_params` and `flops` count both.
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from darts_perturb import ops, supernet
+from darts_perturb import counts, genotype_darts, ops, supernet
 from darts_perturb import space as spaces
 
 
@@ -53,18 +53,44 @@ def apply(params, x, *, genotype, layers, affine=True):
     return module.apply({"params": params}, None, supernet.three_channels(x))
 
 
-def num_params(genotype, *, channels, layers, num_classes):
-    """Returns the number of parameters of the network of a cell, without an auxiliary head.
+def num_params(genotype, *, channels, layers, num_classes, auxiliary=False):
+    """Returns the number of parameters of the network of a genotype.
 
     Args:
-        genotype: `genotype.Genotype`.
+        genotype: `genotype.Genotype` or `genotype.DartsGenotype`.
         channels: C of the first stage.
-        layers: cells a stage.
+        layers: cells a stage; of a `DartsGenotype`, all cells.
         num_classes: outputs.
+        auxiliary: whether the auxiliary classifier of a DARTS network is counted.
     """
-    module = _module(genotype, channels, layers, num_classes, True)
-    shapes = supernet.shapes(module, None)
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    return counts.num_params(_layers(genotype, channels, layers, num_classes, auxiliary=auxiliary))
+
+
+def flops(genotype, *, channels, layers, num_classes, image_size=32, auxiliary=False):
+    """Returns the multiply-adds of the network of a genotype for one image, those of convolutions and linear maps.
+
+    Args:
+        genotype: see `num_params`.
+        channels: see `num_params`.
+        layers: see `num_params`.
+        num_classes: outputs.
+        image_size: height and width of the images.
+        auxiliary: see `num_params`.
+    """
+    return counts.num_multiply_adds(
+        _layers(genotype, channels, layers, num_classes, image_size=image_size, auxiliary=auxiliary)
+    )
+
+
+def _layers(genotype, channels, layers, num_classes, *, auxiliary=False, **options):
+    sizes = {"channels": channels, "layers": layers, "num_classes": num_classes, **options}
+    if min(sizes.values()) < 1:
+        raise ValueError(f"{sizes}: need numbers above 0")
+    if isinstance(genotype, genotype_darts.DartsGenotype):
+        return counts.darts(genotype, auxiliary=auxiliary, **sizes)
+    if auxiliary:
+        raise ValueError(f"auxiliary: the network of a {genotype.space} cell has no auxiliary classifier")
+    return counts.nas_bench_201(genotype, **sizes)
 
 
 def from_supernet(params, genotype):

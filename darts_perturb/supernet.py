@@ -1,92 +1,37 @@
-"""The NAS-Bench-201 supernet: every edge of every cell is the weighted sum of all operations.
+"""The supernet of every search space: every edge of every cell is the weighted sum of all its operations.
 
-Stem, then three stages of `layers` identical cells with a residual block that halves the image and doubles the
-channels between them, then the mean over pixels and a linear classifier. Parameters are a nested dict; those of the
-cells of one stage are stacked along their first axis, because the stage is a `lax.scan` over its cells. Batch
-normalisation uses the statistics of the batch at hand, in training and in evaluation, so nothing here has a state.
+A pure function of parameters, op weights and a batch. Parameters are a nested dict; those of cells that are alike are
+stacked along their first axis, because they run in a `lax.scan`. Batch normalisation uses the statistics of the batch
+at hand, in training and in evaluation, so nothing here has a state.
 
 References:
     NAS-Bench-201: Dong & Yang 2020, arXiv:2001.00326, figure 1; DARTS: Liu et al. 2019, arXiv:1806.09055, eq. 2.
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
-from darts_perturb import ops
-from darts_perturb.space import Space
+from darts_perturb.mixed import MixedCell
+from darts_perturb.reductions import STEM_MULTIPLIER, Reductions
+from darts_perturb.space import REDUCTIONS
+from darts_perturb.stages import NUM_STAGES, Skeleton
 
-NUM_STAGES = 3
+__all__ = [
+    "IMAGE_CHANNELS",
+    "NUM_STAGES",
+    "Skeleton",
+    "apply",
+    "check_weights",
+    "draw",
+    "init",
+    "shapes",
+    "skeleton_sizes",
+    "three_channels",
+]
+
 IMAGE_CHANNELS = 3
-
-
-class MixedCell(nn.Module):
-    """A cell of the supernet; the operations of all edges that leave a node run together."""
-
-    space: Space
-    affine: bool = False
-
-    @nn.compact
-    def __call__(self, x, weights):
-        nodes = [x] + [0.0] * (self.space.num_nodes - 1)
-        for source in range(self.space.num_nodes - 1):
-            edges = self.space.edges_from(source)
-            for index, op in enumerate(self.space.ops):
-                if op == "none":
-                    continue
-                out = ops.Operation(op, len(edges), self.affine, name=f"from_{source}_{op}")(nodes[source])
-                for place, edge in enumerate(edges):
-                    share = weights[edge, index] * out[min(place, out.shape[0] - 1)]
-                    nodes[self.space.edges[edge][1]] += share
-        return nodes[-1], None
-
-
-class ResidualBlock(nn.Module):
-    """Half the height and width, twice the channels."""
-
-    @nn.compact
-    def __call__(self, x):
-        features = 2 * x.shape[0]
-        out = ops.ReluConvBN(features, 3, stride=2, name="conv_a")(x)
-        out = ops.ReluConvBN(features, 3, name="conv_b")(out)
-        return out + ops.Conv(features, 1, name="shortcut")(ops.half_size(x))
-
-
-class Skeleton(nn.Module):
-    """Stem, stages of cells, residual blocks and classifier around any cell.
-
-    Attributes:
-        cell: class of the cells; its call takes (x [C, H, W, B], weights) and returns (x, None).
-        cell_options: its keyword arguments as a tuple of pairs.
-    """
-
-    cell: type
-    cell_options: tuple[tuple[str, Any], ...]
-    channels: int
-    layers: int
-    num_classes: int
-
-    @nn.compact
-    def __call__(self, weights, x):
-        x = ops.BatchNorm(name="stem_norm")(ops.Conv(self.channels, 3, name="stem")(x.transpose(3, 1, 2, 0)))
-        for stage in range(NUM_STAGES):
-            stack = nn.scan(
-                self.cell,
-                variable_axes={"params": 0},
-                split_rngs={"params": True},
-                in_axes=nn.broadcast,
-                length=self.layers,
-            )
-            x, _ = stack(**dict(self.cell_options), name=f"stage_{stage}")(x, weights)
-            if stage < NUM_STAGES - 1:
-                x = ResidualBlock(name=f"residual_{stage}")(x)
-        features = jax.nn.relu(ops.BatchNorm(name="last_norm")(x)).mean((1, 2))
-        kernel = self.param("classifier_kernel", ops.drawn_later, (features.shape[0], self.num_classes))
-        bias = self.param("classifier_bias", nn.initializers.zeros, (self.num_classes,))
-        return features.T @ kernel + bias[None, :]
 
 
 def init(key, space, *, channels, layers, num_classes, affine=False):
@@ -95,23 +40,31 @@ def init(key, space, *, channels, layers, num_classes, affine=False):
     Args:
         key: typed key.
         space: `space.Space`.
-        channels: C of the first stage; later stages have 2 C and 4 C.
-        layers: cells a stage.
+        channels: C of the first cells; doubled where the image is halved.
+        layers: cells a stage for a space of stages, all cells for a space with reductions.
         num_classes: outputs.
         affine: whether normalisation inside the cells has a learned scale and bias. A search has none; the network
-            that is trained afterwards has them.
+            that is trained afterwards has them. Spaces of stages only.
+
+    Raises:
+        ValueError: sizes that make no network.
     """
-    module = _module(space, channels, layers, num_classes, affine)
-    shape = (len(space.edges), len(space.ops))
-    return draw(key, module, jnp.zeros(shape))
+    if channels < 2 or layers < 1 or num_classes < 1:
+        raise ValueError(f"channels={channels}, layers={layers}, num_classes={num_classes}: need 2, 1 and 1 or more")
+    weights = jnp.zeros(space.weights_shape)
+    if space.skeleton == REDUCTIONS:
+        if affine:
+            raise ValueError(f"affine=True: the supernet of {space.name} has no learned scale and bias in its cells")
+        return draw(key, Reductions(space, channels, layers, num_classes), dict.fromkeys(space.kinds, weights))
+    return draw(key, _stages(space, channels, layers, num_classes, affine), weights)
 
 
 def draw(key, module, *args):
-    """Returns parameters of a Skeleton: kernels uniform on +-1/sqrt(fan-in), scales 1, biases 0.
+    """Returns parameters of a network: kernels uniform on +-1/sqrt(fan-in), scales 1, biases 0.
 
     Args:
         key: typed key; one draw covers all kernels.
-        module: the Skeleton.
+        module: a Skeleton or Reductions.
         *args: what its call takes before the images.
     """
     leaves, tree = jax.tree.flatten_with_path(shapes(module, *args))
@@ -129,35 +82,73 @@ def draw(key, module, *args):
 
 
 def shapes(module, *args):
-    """Returns the shapes of a Skeleton's parameters, computing nothing; arguments as of `draw`."""
+    """Returns the shapes of a network's parameters, computing nothing; arguments as of `draw`."""
     images = jnp.zeros((1, 4, 4, IMAGE_CHANNELS))
     return jax.eval_shape(lambda: module.init(jax.random.key(0), *args, images))["params"]
 
 
-def apply(params, weights, x, *, space):
-    """Returns the logits of a batch, [B, num_classes].
+def apply(params, weights, x, *, space, key=None, dtype=None):
+    """Returns the logits of a batch, [B, num_classes], float32.
 
     Args:
         params: of `init`, which fixes channels, layers and classes.
-        weights: op weights [edges, ops], after softmax and masks; one-hot rows give the network of one cell.
+        weights: op weights, after softmax and masks: [edges, choices], or {"normal": [edges, choices], "reduce":
+            [edges, choices]} of a space with two kinds of cell. One-hot rows give the network of one cell.
         x: images [B, H, W, 3], or [B, H, W, 1], whose channel is then repeated; H and W are multiples of 4.
         space: `space.Space`.
+        key: of the noise operation; None draws the same noise in every call, which makes calls comparable.
+        dtype: what activations are computed in, jnp.bfloat16 for instance; None is that of the images. Statistics of
+            normalisation and the classifier are float32.
 
     Raises:
         ValueError: shapes that do not fit.
     """
-    shape = (len(space.edges), len(space.ops))
-    if weights.shape != shape:
-        raise ValueError(f"weights of shape {weights.shape}: {space.name} has op weights of shape {shape}")
-    affine = any("norm" in op for op in params["stage_0"].values())
-    module = _module(space, *skeleton_sizes(params), affine)
-    return module.apply({"params": params}, weights, three_channels(x))
+    check_weights(weights, space)
+    x = three_channels(x)
+    if dtype is not None:
+        params, weights, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (params, weights, x))
+    if "noise" not in space.ops:
+        key = None
+    elif key is None:
+        key = jax.random.key(0)
+    sizes = skeleton_sizes(params)
+    if space.skeleton == REDUCTIONS:
+        module = Reductions(space, *sizes)
+    else:
+        module = _stages(space, *sizes, any("norm" in op for op in params["stage_0"].values()))
+    return module.apply({"params": params}, weights, x, key)
+
+
+def check_weights(weights, space):
+    """Checks that op weights are those of a space.
+
+    Raises:
+        ValueError: other kinds of cell, or another shape.
+    """
+    shape, by_kind = space.weights_shape, {"": weights}
+    if space.skeleton == REDUCTIONS:
+        if not isinstance(weights, dict) or set(weights) != set(space.kinds):
+            found = sorted(weights) if isinstance(weights, dict) else type(weights).__name__
+            raise ValueError(f"weights are {found}: {space.name} has op weights for {', '.join(space.kinds)}")
+        by_kind = weights
+    for kind, found in by_kind.items():
+        if jnp.shape(found) != shape:
+            what = f" of {kind!r}" if kind else ""
+            raise ValueError(f"weights of shape {jnp.shape(found)}{what}: {space.name} has op weights of shape {shape}")
 
 
 def skeleton_sizes(params):
-    """Returns (channels, layers, num_classes) of parameters of a Skeleton."""
-    layers = jax.tree.leaves(params["stage_0"])[0].shape[0]
-    return params["stem"]["kernel"].shape[-1], layers, params["classifier_kernel"].shape[-1]
+    """Returns (channels, layers, num_classes) of parameters of a network.
+
+    Raises:
+        ValueError: parameters of another network.
+    """
+    num_classes = params["classifier_kernel"].shape[-1]
+    channels = params["stem"]["kernel"].shape[-1]
+    if "stage_0" in params:
+        return channels, jax.tree.leaves(params["stage_0"])[0].shape[0], num_classes
+    layers = sum(name.endswith("_1_kernel") for name in params)
+    return channels // STEM_MULTIPLIER, layers, num_classes
 
 
 def three_channels(x):
@@ -171,5 +162,5 @@ def three_channels(x):
     return jnp.broadcast_to(x, (*x.shape[:3], IMAGE_CHANNELS))
 
 
-def _module(space, channels, layers, num_classes, affine):
+def _stages(space, channels, layers, num_classes, affine):
     return Skeleton(MixedCell, (("space", space), ("affine", affine)), channels, layers, num_classes)

@@ -19,7 +19,10 @@ _WHOLE_NUMBERS = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}
 
 
 class Images(NamedTuple):
-    """Training and test images, uint8 [n, H, W, C], with labels int32 [n] from 0 to num_classes - 1."""
+    """Training and test images, uint8 [n, H, W, C], with labels int32 [n] from 0 to num_classes - 1.
+
+    Images of an .npz file read as real numbers are float32.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -39,7 +42,7 @@ class _Layout(NamedTuple):
     read: Callable  # file, num_classes -> (x, y)
 
 
-def load(path):
+def load(path, *, real=False):
     """Returns the images at a path.
 
     Args:
@@ -50,6 +53,7 @@ def load(path):
               as Python pickles) or of CIFAR-100 (train.bin and test.bin, or train and test; fine labels);
             - a folder of SVHN (train_32x32.mat and test_32x32.mat);
             - a folder that holds one of these folders under its published name.
+        real: whether the images of an .npz file may be any finite numbers.
 
     Returns:
         `Images`. A data set that has not as many images as published is named in a warning, and used.
@@ -62,7 +66,7 @@ def load(path):
     if not path.is_dir():
         if path.exists() and path.suffix != ".npz":
             raise ValueError(f"{path}: not an .npz file; give one, or the folder of an unpacked data set")
-        return _load_npz(path)
+        return _load_npz(path, real)
     found = [(folder, layout) for layout in _LAYOUTS for folder in _folders(path, layout)]
     if len(found) != 1:
         known = ", ".join(layout.train[0] for layout in _LAYOUTS)
@@ -89,7 +93,7 @@ def _folders(path, layout):
     return [folder for folder in candidates if (folder / layout.train[0]).is_file()]
 
 
-def _load_npz(path):
+def _load_npz(path, real):
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in _NPZ_ARRAYS if name not in file.files]
@@ -97,8 +101,8 @@ def _load_npz(path):
                 raise ValueError(f"no array {missing[0]!r}; it has {', '.join(file.files) or 'none'}")
             arrays = {name: file[name] for name in _NPZ_ARRAYS}
         num_classes = len(_classes(arrays["y_train"]))
-        x_train, y_train = _checked("train", arrays["x_train"], arrays["y_train"], num_classes)
-        x_test, y_test = _checked("test", arrays["x_test"], arrays["y_test"], num_classes)
+        x_train, y_train = _checked("train", arrays["x_train"], arrays["y_train"], num_classes, real)
+        x_test, y_test = _checked("test", arrays["x_test"], arrays["y_test"], num_classes, real)
         if x_train.shape[1:] != x_test.shape[1:]:
             raise ValueError(f"x_train and x_test differ: {x_train.shape[1:]} and {x_test.shape[1:]}")
     except OSError as error:
@@ -115,14 +119,19 @@ def _classes(y_train):
     return classes
 
 
-def _checked(part, x, y, num_classes):
-    """Returns images uint8 [n, H, W, C] and labels int32 [n] of one part, after a check of shapes, types and range."""
+def _checked(part, x, y, num_classes, real):
+    """Returns images [n, H, W, C] and labels int32 [n] of one part, after a check of shapes, types and range."""
     x = x[..., None] if x.ndim == 3 else x
     if x.ndim != 4 or x.shape[3] not in (1, _CHANNELS) or 0 in x.shape:
         raise ValueError(f"x_{part} has shape {x.shape}; need [n, H, W] or [n, H, W, 1 or 3]")
+    labels = _checked_labels(f"y_{part}", y, len(x), num_classes)
+    if real:
+        if x.dtype.kind not in "uif" or not np.isfinite(x).all():
+            raise ValueError(f"x_{part} must be finite numbers, its type is {x.dtype}")
+        return x.astype(np.float32), labels
     if x.dtype.kind not in "ui" or x.min() < 0 or x.max() > 255:
         raise ValueError(f"x_{part} must be whole numbers from 0 to 255, as uint8; its type is {x.dtype}")
-    return x.astype(np.uint8), _checked_labels(f"y_{part}", y, len(x), num_classes)
+    return x.astype(np.uint8), labels
 
 
 def _checked_labels(name, y, count, num_classes):

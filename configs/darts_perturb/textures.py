@@ -17,8 +17,9 @@ Figures of :runlocal to expect (6 seeds, mean and standard deviation over seeds,
 Time: :runlocal about 2 minutes on 2 free CPU cores with a cold compilation cache, :smoke about half a minute, nearly
 all compilation. The full size (16 channels, 5 cells a stage) is for an accelerator.
 
-Other images: `--config.dataset=digits`, or `--config.dataset=npz --config.data_path=FILE` with arrays x_train, y_train,
-x_test, y_test. `--config.projection.criterion=loss` selects by loss, `--config.projection.tune_epochs=0` tunes nothing.
+Other images: `--config.dataset=digits`, or `--config.dataset=files --config.data_path=PATH`: an .npz with x_train,
+y_train, x_test, y_test, or a folder of CIFAR-10, CIFAR-100 or SVHN. `--config.projection.criterion=loss` selects by
+loss, `--config.projection.tune_epochs=0` tunes nothing.
 """
 
 from ml_collections import ConfigDict
@@ -33,8 +34,8 @@ def get_config(arg=""):
     config.run = "textures"
     config.seeds = (0, 1, 2, 3)  # of the search; each selects one cell by every way
     config.space = "nas_bench_201"
-    config.dataset = "textures"  # or digits, npz
-    config.data_path = ""  # of dataset=npz
+    config.dataset = "textures"  # or digits, files
+    config.data_path = ""  # of dataset=files
     config.data_seed = 0  # split and order of the images
     config.textures = ConfigDict({"size": 8, "num_train": 1000, "num_valid": 100, "num_test": 300})  # of each class
     config.shift = 0  # augmentation: largest move in pixels; moving the images weakens the drift of alpha

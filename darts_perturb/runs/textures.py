@@ -18,10 +18,11 @@ from darts_perturb import perturb, search, selection
 from darts_perturb import space as spaces
 from darts_perturb.runs import jobs as jobs_
 from darts_perturb.runs import textures_plots as plots
+from experiment import images as image_files
 
 INPUTS = ("data_path",)
 SELECTIONS = ("magnitude", "perturbation", "perturbation_fixed")
-DATASETS = ("textures", "digits", "npz")
+DATASETS = ("textures", "digits", "files")
 
 
 class Data(NamedTuple):
@@ -84,10 +85,14 @@ def _load_images(config):
         raise ValueError(f"config.dataset={config.dataset!r}: known are {', '.join(DATASETS)}")
     if config.dataset == "digits":
         return images.digits(config.data_seed)
-    if config.dataset == "npz":
+    if config.dataset == "files":
         if not config.data_path:
-            raise ValueError("config.data_path is empty; config.dataset=npz needs the file")
-        return images.load_npz(config.data_path, config.data_seed)
+            raise ValueError("config.data_path is empty; config.dataset=files needs an .npz file or a folder of images")
+        try:
+            return images.split(image_files.load(config.data_path, real=True), config.data_seed)
+        except ValueError as error:
+            path = str(config.data_path)
+            raise ValueError(str(error) if path in str(error) else f"{path}: {error}") from None
     sizes = config.textures.to_dict() if hasattr(config.textures, "to_dict") else dict(config.textures)
     if min(sizes.values()) < 1 or sizes["size"] % 4:
         raise ValueError(f"config.textures={sizes}: need numbers above 0 and a size that is a multiple of 4")

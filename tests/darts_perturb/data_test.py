@@ -1,9 +1,12 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from darts_perturb import data
+from experiment import images
 
 SMALL = {"num_train": 20, "num_valid": 10, "num_test": 30}
 
@@ -94,12 +97,13 @@ def write(tmp_path, **changes):
 
 
 def test_npz_images_are_scaled_by_the_training_images(tmp_path):
-    found = data.load_npz(write(tmp_path), 0)
+    found = data.split(images.load(write(tmp_path), real=True), 0)
     assert (len(found.y_train), len(found.y_valid), len(found.y_test)) == (16, 4, 8)
     assert found.num_classes == 4
     np.testing.assert_allclose(found.x_train.mean((0, 1, 2)), 0.0, atol=1e-5)
     np.testing.assert_allclose(found.x_train.std((0, 1, 2)), 1.0, atol=1e-4)
-    grey = data.load_npz(write(tmp_path, x_train=np.ones((20, 8, 8)), x_test=np.ones((8, 8, 8))), 0)
+    path = write(tmp_path, x_train=np.ones((20, 8, 8)), x_test=np.ones((8, 8, 8)))
+    grey = data.split(images.load(path, real=True), 0)
     assert grey.x_train.shape == (16, 8, 8, 1)
 
 
@@ -107,32 +111,21 @@ def test_npz_images_are_scaled_by_the_training_images(tmp_path):
     ("changes", "words"),
     [
         ({"y_test": None}, "no array 'y_test'"),
-        ({"x_train": np.zeros((20, 7, 8, 3))}, r"x_train has shape \(20, 7, 8, 3\)"),
+        ({"x_train": np.zeros((20, 7, 8, 3)), "x_test": np.zeros((8, 7, 8, 3))}, r"x_train has shape \(20, 7, 8, 3\)"),
         ({"x_test": np.zeros((8, 8, 8, 2))}, "x_test has shape"),
         ({"x_test": np.zeros((8, 4, 4, 3))}, "x_train and x_test differ"),
         ({"x_train": np.full((20, 8, 8, 3), np.nan)}, "x_train must be finite"),
         ({"y_train": np.arange(19)}, "y_train must be 20 whole numbers"),
-        ({"y_train": np.arange(20) / 2}, "y_train must be 20 whole numbers"),
+        ({"y_train": np.arange(20) / 2}, "every label from 0 to K - 1"),
         ({"y_train": np.arange(20) % 4 + 1}, "every label from 0 to K - 1"),
         ({"y_train": np.zeros(20, int)}, "every label from 0 to K - 1"),
-        ({"y_test": np.arange(8)}, "y_test has labels outside 0 to 3"),
+        ({"y_test": np.arange(8)}, "is 4, outside 0 to 3"),
         ({"y_train": np.array([{}] * 20)}, "allow_pickle=False"),
     ],
 )
-def test_npz_that_does_not_fit_is_refused_with_its_name(tmp_path, changes, words):
-    path = write(tmp_path, **changes)
-    with pytest.raises(ValueError, match=words) as caught:
-        data.load_npz(path, 0)
-    assert str(caught.value).startswith(f"{path}: ")
-
-
-def test_what_is_not_an_npz_is_refused_with_its_name(tmp_path):
-    for name, content in (("text.npz", b"not an archive"), ("cut.npz", write(tmp_path).read_bytes()[:500])):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=name):
-            data.load_npz(tmp_path / name, 0)
-    with pytest.raises(OSError, match=r"absent.npz: No such file"):
-        data.load_npz(tmp_path / "absent.npz", 0)
+def test_npz_that_does_not_fit_is_refused(tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        data.split(images.load(write(tmp_path, **changes), real=True), 0)
 
 
 def test_augmentation_moves_by_whole_pixels_into_zeros():
@@ -155,3 +148,112 @@ def test_augmentation_mirrors_about_half():
     assert (kept != mirrored).all()
     assert 16 < kept.sum() < 48
     np.testing.assert_array_equal(data.augment(jax.random.key(0), x), x)
+
+
+def test_what_moves_in_has_the_colour_asked_for():
+    x = np.random.default_rng(0).normal(size=(32, 5, 6, 2)).astype(np.float32)
+    black = (-1.5, 2.0)
+    found = np.asarray(data.augment(jax.random.key(0), x, shift=2, fill=black))
+    padded = np.stack([np.pad(x[..., c], ((0, 0), (2, 2), (2, 2)), constant_values=black[c]) for c in range(2)], -1)
+    windows = np.stack([padded[:, i : i + 5, j : j + 6] for i in range(5) for j in range(5)], axis=1)
+    np.testing.assert_array_equal((windows == found[:, None]).all((2, 3, 4)).sum(axis=1), 1)
+    assert (found == -1.5).any()
+    # the same images moved by the same amounts, whatever moves in
+    plain = np.asarray(data.augment(jax.random.key(0), x, shift=2))
+    np.testing.assert_array_equal(np.where(plain == 0, found, plain), found)
+
+
+@pytest.mark.parametrize("side", [3, 4])
+def test_cutout_is_one_square_about_a_uniform_centre(side):
+    x = jnp.ones((4000, 6, 7, 3))
+    found = np.asarray(jax.jit(lambda key, x: data.augment(key, x, cutout=side))(jax.random.key(0), x))
+    assert set(np.unique(found)) == {0.0, 1.0}
+    assert (found == found[..., :1]).all()
+    holes = found[..., 0] == 0
+    rows, columns = holes.any(axis=2), holes.any(axis=1)
+    np.testing.assert_array_equal(holes, rows[:, :, None] & columns[:, None, :])
+    # the share of images in which a row is cut: of the centres c, uniform, with c - side // 2 <= row < ... + side
+    for cut, length in ((rows, 6), (columns, 7)):
+        expected = [
+            sum(c - side // 2 <= place < c - side // 2 + side for c in range(length)) / length
+            for place in range(length)
+        ]
+        np.testing.assert_allclose(cut.mean(axis=0), expected, atol=0.04)
+    assert len(np.unique(holes.reshape(4000, -1), axis=0)) == 42
+
+
+def test_cutout_changes_neither_the_move_nor_the_mirror():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(64, 8, 8, 3)), jnp.float32)
+    plain = data.augment(jax.random.key(3), x, shift=1, flip=True)
+    cut = data.augment(jax.random.key(3), x, shift=1, flip=True, cutout=4)
+    np.testing.assert_array_equal(jnp.where(cut == 0, 0, plain), cut)
+    assert (cut == 0).sum() > (plain == 0).sum()
+
+
+def published(**changes):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (50, 8, 8, 3), np.uint8),
+        "y_train": np.arange(50) % 5,
+        "x_test": rng.integers(0, 256, (10, 8, 8, 3), np.uint8),
+        "y_test": np.arange(10) % 5,
+    }
+    return types.SimpleNamespace(**{**arrays, **changes})
+
+
+def test_a_split_scales_every_part_by_the_training_part_alone(monkeypatch):
+    source = published()
+    found = data.split(source, 0, valid_fraction=0.5)
+    assert (len(found.y_train), len(found.y_valid), len(found.y_test)) == (25, 25, 10)
+    order = np.random.default_rng(0).permutation(50)
+    train = source.x_train[order[25:]].astype(np.float64)
+    mean, scale = train.mean((0, 1, 2)), train.std((0, 1, 2))
+    np.testing.assert_allclose(found.x_test, (source.x_test - mean) / scale, atol=1e-5)
+    np.testing.assert_allclose(found.x_valid, (source.x_train[order[:25]] - mean) / scale, atol=1e-5)
+    np.testing.assert_array_equal(found.y_train, source.y_train[order[25:]])
+    np.testing.assert_allclose(found.black, -mean / scale, rtol=1e-6)
+    monkeypatch.setattr(data, "_CHUNK", 500)  # moments in chunks are the moments
+    np.testing.assert_allclose(data.split(source, 0, valid_fraction=0.5).x_test, found.x_test, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"x_train": np.zeros((50, 30, 32, 3), np.uint8)},
+            r"x_train has shape \(50, 30, 32, 3\); need .* multiples of 4",
+        ),
+        ({"x_test": np.zeros((10, 12, 12, 3), np.uint8)}, "x_train and x_test differ"),
+        ({"y_train": np.arange(50) % 5 * 2}, "every label from 0 to K - 1"),
+        ({"y_train": np.arange(49) % 5}, "y_train must be 50 whole numbers"),
+        ({"y_test": np.arange(10)}, "y_test has labels outside 0 to 4"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        data.split(published(**changes), 0)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_a_split_leaves_no_part_empty(fraction):
+    with pytest.raises(ValueError, match="leave none for training or none for validation"):
+        data.split(published(), 0, valid_fraction=fraction)
+
+
+def test_data_go_to_the_devices_of_a_mesh_once():
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
+    source = data.split(published(), 0)
+    for placed in (data.on_devices(source), data.on_devices(source, mesh)):
+        assert all(isinstance(array, jax.Array) for array in placed[:6])
+        assert all(np.array_equal(a, b) for a, b in zip(placed[:6], source[:6]))
+        assert placed[6:] == source[6:]
+    assert placed.x_train.sharding.is_fully_replicated
+    assert placed.x_train.sharding.mesh == mesh
+
+
+def test_a_batch_larger_than_the_data_is_an_error():
+    data.check_batch("batch_size", 50, 50)
+    with pytest.raises(ValueError, match="batch_size=51 is larger than the 50 images"):
+        data.check_batch("batch_size", 51, 50)
+    with pytest.raises(ValueError, match="batch_size=0: need at least 1"):
+        data.check_batch("batch_size", 0, 50)

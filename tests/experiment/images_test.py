@@ -268,3 +268,18 @@ def test_other_sizes_than_the_published_ones_are_named(tmp_path, monkeypatch):
     _write_cifar10(tmp_path / "x")
     images.load(tmp_path / "x")
     assert said == [f"{tmp_path / 'x'}: 10 training and 4 test images; 50000 and 10000 are published"]
+
+
+def test_npz_of_real_numbers_is_read_where_asked_for(tmp_path):
+    real = {name: RNG.normal(size=(n, 8, 8, 3)) for name, n in (("x_train", 6), ("x_test", 3))}
+    _write_npz(tmp_path / "a.npz", **real)
+    loaded = images.load(tmp_path / "a.npz", real=True)
+    assert loaded.x_train.dtype == np.float32
+    np.testing.assert_array_equal(loaded.x_train, real["x_train"].astype(np.float32))
+    with pytest.raises(ValueError, match="x_train must be whole numbers"):
+        images.load(tmp_path / "a.npz")
+    real["x_test"][1, 2, 3, 0] = np.inf
+    _write_npz(tmp_path / "a.npz", **real)
+    with pytest.raises(ValueError, match="x_test must be finite numbers") as caught:
+        images.load(tmp_path / "a.npz", real=True)
+    assert str(tmp_path / "a.npz") in str(caught.value)

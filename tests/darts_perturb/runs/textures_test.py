@@ -20,9 +20,9 @@ def config_of(**changes):
     ("changes", "words"),
     [
         ({"space": "darts2"}, "config.space: unknown search space 'darts2'; known: "),
-        ({"dataset": "mnist"}, "config.dataset='mnist': known are textures, digits, npz"),
-        ({"dataset": "npz"}, "config.data_path is empty"),
-        ({"dataset": "npz", "data_path": "absent.npz"}, "absent.npz: No such file"),
+        ({"dataset": "mnist"}, "config.dataset='mnist': known are textures, digits, files"),
+        ({"dataset": "files"}, "config.data_path is empty"),
+        ({"dataset": "files", "data_path": "absent.npz"}, "absent.npz: No such file"),
         ({"batch_size": 1201}, "config.batch_size=1201 is larger than half of the training images, 1200"),
         ({"eval_batch_size": 601}, "config.eval_batch_size=601 is larger than the smallest part, 600"),
         ({"seeds": ()}, "config.seeds"),
