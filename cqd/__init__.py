@@ -9,6 +9,10 @@ import importlib
 __all__ = ["answer", "predictor", "query"]
 
 
+def __dir__():
+    return [*globals(), *__all__]
+
+
 def __getattr__(name):
     if name == "answer":
         return importlib.import_module("cqd.answering").answer

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cqd import beam, calibration, continuous, exact
+from cqd import beam, calibration, continuous, exact, graph, predictor
 from cqd.query import Projection, children, row
 from cqd.symbolic import by_structure
 from cqd.tnorm import check
@@ -46,7 +46,8 @@ def answer(
         normalize: "sigmoid", "softmax" over the tails, or "calibrated" by the out-degree in the observed graph.
         batch_size: queries at a time; memory grows as batch_size N. "exact" computes the atoms of a relation once for
             the queries of a batch, hence gains from larger ones.
-        observed: `graph.Index` of the observed edges, for normalize="calibrated" and known="certain".
+        observed: `graph.Index` of the observed edges (`graph.build_index` makes it), for normalize="calibrated" and
+            known="certain".
         known: "certain" gives observed edges truth 1; None leaves them to the predictor.
         official: "beam" on raw scores, a product of logits for one, as the paper's public code: a defect kept for
             comparison. Two negative scores multiply to a positive one, and the result is no truth.
@@ -54,8 +55,9 @@ def answer(
         search: "continuous" alone: `continuous.Search`, the paper's by default.
 
     Raises:
-        ValueError: an unknown method, t-norm, normalizer or aggregate, options that do not go together, beam_size or
-            batch_size below 1, a query with labels that were not looked up or with ids outside the tables.
+        ValueError: params that are no link predictor, an unknown method, t-norm, normalizer or aggregate, options that
+            do not go together, beam_size or batch_size below 1, a query with labels that were not looked up or with ids
+            outside the tables.
     """
     check_options(
         method=method,
@@ -69,6 +71,8 @@ def answer(
     )
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: at least 1 is due")
+    if not isinstance(params, tuple(predictor.MODELS.values())):
+        raise ValueError(f"params: a {type(params).__name__} is no link predictor; predictor.complex_params makes one")
     if method == "continuous":
         continuous.check(params, search)
     run, own = {
@@ -166,6 +170,8 @@ def atom_options(params, normalize, observed, known, official):
     normalize = "logit" if official else normalize
     if normalize != "calibrated" and not known:
         return {"normalize": normalize}
+    if not isinstance(observed, graph.Index):
+        raise ValueError(f"observed: a {type(observed).__name__}, not a graph.Index, as graph.build_index makes")
     sizes = params.entity.shape[0], params.relation.shape[0]
     if (observed.num_entities, observed.num_relations) != sizes:
         raise ValueError(

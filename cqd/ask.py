@@ -21,7 +21,8 @@ OBSERVED = ("all", "known")
 _SPARE = 2  # times as many predictions are proved as are shown: some are ruled out
 _SPARQL = re.compile(
     r"(\s|#(?!\d)[^\n]*(\n|$))*"  # comments; #12 is an id in a tree
-    r"(PREFIX\s+[^\s(]*:|BASE\s*<|\{|(SELECT|ASK|CONSTRUCT|DESCRIBE)\b(?=\s*[?$*]|[^(]*\{))",
+    r"(PREFIX\s+[^\s(]*:|BASE\s*<|\{|(SELECT|ASK|CONSTRUCT|DESCRIBE)\b(?=\s*[?$*]|[^(]*\{"
+    r'|[^"{]*[?$]\w[^"{]*\{))',  # (COUNT(?x) AS ?n)
     re.IGNORECASE,
 )
 
@@ -154,9 +155,10 @@ def ask(trained, text, options=None):
         **options.of_answer(),
     )
     tree = explain.question_text(question, trained.vocabulary)
-    found = {"question": found.pop("question"), "tree": tree, **found, "warnings": _warnings(trained, question)}
+    found = {"question": found.pop("question"), "tree": tree, **found}
     _name_others(found["answers"], getattr(question, "select", ()))
     _select(found, options.min_truth, limit, few["num_answers"])
+    found["warnings"] = _warnings(trained, question, found["answers"])
     if options.certificate:
         _certify(found, trained, question, options.of_answer() | {"observed": observed})
     return found
@@ -198,10 +200,17 @@ def _why_nothing(guesses, min_truth):
     return "nothing: observed edges rule out what the predictor would say"
 
 
-def _warnings(trained, question):
-    """Returns a sentence for each entity or relation of the question that the predictor was not trained on."""
+def _warnings(trained, question, answers):
+    """Returns a sentence for each name of the question, or entity predicted, that the predictor was not trained on.
+
+    Its row of an entity without an edge has only been pushed away from others, and may be near anything, itself above
+    all.
+    """
     vocabulary, train = trained.vocabulary, trained.parts["train"]
     entities, relations = names(question.template if isinstance(question, rooting.Compiled) else question)
+    atoms = [atom for one in answers for proof in one["proofs"] for atom in proof["atoms"]]
+    guessed = {atom[end] for atom in atoms if atom["source"] == "predicted" for end in ("head", "tail")}
+    entities |= {vocabulary.entity_id(label) for label in guessed}
     unseen = [(vocabulary.entities[i], "edge") for i in sorted(entities - set(train[:, [0, 2]].ravel().tolist()))]
     seen = set((train[:, 1] // 2).tolist())
     unseen += [(vocabulary.relations[i], "edge of it") for i in sorted({r // 2 for r in relations} - seen)]

@@ -161,16 +161,22 @@ def from_benchmark(type_name, row):
         row: ids (or labels).
 
     Raises:
-        ValueError: an unknown type or a row of another length.
+        ValueError: an unknown type, a row of another length, or a number that is not whole.
     """
     if type_name not in TEMPLATES:
         raise ValueError(f"query type {type_name!r}: choose one of {', '.join(TEMPLATES)}")
-    names = [name if isinstance(name, str) else int(name) for name in row]
+    names = [name if isinstance(name, str) else _whole(name) for name in row]
     template = parse(TEMPLATES[type_name])
     due = TEMPLATES[type_name].count("a") + TEMPLATES[type_name].count("r")
     if len(names) != due:
         raise ValueError(f"a row of type {type_name} has {due} entries, not {len(names)}")
     return fill(template, names)
+
+
+def _whole(number):
+    if int(number) != number:
+        raise ValueError(f"{number} in a row of ids: a whole number is due")
+    return int(number)
 
 
 def bind(query, vocabulary):
@@ -248,10 +254,14 @@ def parse(text, vocabulary=None):
         vocabulary: looks labels up; without it they stay labels, for `bind`.
 
     Raises:
-        ValueError: a syntax error, with its column (from 1), or an unknown label, with the nearest ones.
+        ValueError: a syntax error, with its column (from 1), an unknown label, with the nearest ones, or a query nested
+            more deeply than Python's stack allows.
     """
-    query = _Parser(text).query()
-    return bind(query, vocabulary) if vocabulary else query
+    try:
+        query = _Parser(text).query()
+        return bind(query, vocabulary) if vocabulary else query
+    except RecursionError:
+        raise ValueError(f"query {text[:40]!r}...: nested too deeply to be read") from None
 
 
 class _Parser:

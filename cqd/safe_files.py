@@ -96,4 +96,6 @@ def arrays(path):
         except OSError:
             raise
         except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise ValueError(f"{path}: not an npz file of plain arrays ({error})") from None
+            # numpy takes whatever it does not know for a pickle, and advises to load it all the same.
+            why = "another format, or pickled objects, which are refused" if "allow_pickle" in str(error) else error
+            raise ValueError(f"{path}: not an npz file of plain arrays ({why})") from None

@@ -13,7 +13,7 @@ predicted. The workdir keeps the first seed's predictor for configs/cqd/ask.py.
 Expect at :runlocal (mean of three seeds): MRR .44 of held-out links; of complex queries, averaged over the nine types
 without negation, .36 (sd .02) by beam 64 and by the optimum, .43 (.02) calibrated with certain edges, .34 by beam 8,
 .31 by continuous, .11 by relaxed graph search with ties broken by frequency; with negation .02, and .35 calibrated. Of
-the hard answers ranked first .71 have a proof that is true throughout, .93 calibrated.
+a query's hard answers ranked first .52 (sd .08) have a proof that is true throughout, .88 (.01) calibrated.
 
 Time on 2 CPU cores: about 1 minute at :runlocal; in full (rank 1000) some minutes a seed.
 """

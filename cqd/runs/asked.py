@@ -58,7 +58,7 @@ def _with_answers(world, trees):
 
 
 def questions(config, vocabulary):
-    """Returns the trees of the questions, of the user's graph or the embedded one."""
+    """Returns the questions looked up, as `ask.read` does, of the user's graph or the embedded one."""
     texts = config.questions if config.graph is not None else config.questions + config.embedded.questions
     with graphs.field("questions"):
         return tuple(_question(text, vocabulary) for text in texts)

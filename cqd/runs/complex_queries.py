@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cqd import answering, continuous, drawing, enumeration, explain, graph, proofs, ranking, symbolic
+from cqd import answering, continuous, drawing, enumeration, explain, graph, proofs, ranking, rooting, symbolic
 from cqd import query as queries_lib
 from cqd.runs import asked, fitting, graphs, methods, summaries
 from cqd.runs import complex_queries_plots as plots
@@ -29,7 +29,7 @@ class Data(NamedTuple):
 
     Attributes:
         vocabulary: the labels.
-        questions: trees to be explained.
+        questions: trees, or `rooting.Compiled` of SPARQL, to be explained.
         worlds: {seed: World}.
         sampled: {seed: {type: list of `sampling.Sample`}}.
         predictor: params from config.predictor, None to train one a seed.
@@ -147,7 +147,8 @@ def _rank(score, sampled, batch_size):
                 best.append(scores.max(axis=1))
                 yield scores
 
-        ranks = ranking.stream_ranks(batches(), [s.easy for s in samples], [s.hard for s in samples])
+        with fitting.finite(f"{name} queries"):
+            ranks = ranking.stream_ranks(batches(), [s.easy for s in samples], [s.hard for s in samples])
         links = [sample.missing[len(sample.easy) :] for sample in samples]
         types[name] = ranking.metrics(ranks)
         missing[name] = {str(k): of for k, of in ranking.by_missing_links(ranks, links).items()}
@@ -163,7 +164,9 @@ def _averages(types):
 
 
 def _proofs(config, params, world, sampled):
-    """Returns {setting: {type: {"hits", "correct"}}}: hard answers ranked first, and those whose proof is all true."""
+    """Returns {setting: {type: {"hits", "correct"}}}: how many queries have hard answers ranked first, and the sum over
+    them of the share of these answers whose proof is all true.
+    """
     counts = {}
     for setting in SETTINGS:
         chosen = methods.options(config[setting], world.known.num_entities)
@@ -180,13 +183,17 @@ def _proofs(config, params, world, sampled):
 def _proofs_of(params, world, samples, chosen):
     scores = np.asarray(answering.answer(params, [sample.query for sample in samples], **chosen))
     first = [
-        (sample.query, answer)
-        for row, sample in zip(scores, samples)
+        (number, answer)
+        for number, (row, sample) in enumerate(zip(scores, samples))
         for answer, rank in zip(sample.hard, ranking.filtered_ranks(row, sample.easy, sample.hard))
         if rank == 1
     ]
-    found = proofs.best(params, [query for query, _ in first], [answer for _, answer in first], **chosen)
-    return {"hits": len(first), "correct": sum(proofs.is_true(proof, world.full) for proof in found)}
+    found = proofs.best(params, [samples[number].query for number, _ in first], [y for _, y in first], **chosen)
+    right = [proofs.is_true(proof, world.full) for proof in found]
+    owner = np.array([number for number, _ in first], np.int64)
+    hits = np.bincount(owner, minlength=len(samples))
+    shares = np.bincount(owner, right, len(samples))[hits > 0] / hits[hits > 0]
+    return {"hits": len(shares), "correct": float(shares.sum())}
 
 
 def _against_float64(config, params, world, sampled):
@@ -241,11 +248,16 @@ def beams(names):
 
 
 def _explain(config, data, results, question):
-    """Returns the explanation of a question, asked of the first seed that holds out an answer, or of the first."""
+    """Returns the explanation of a question, asked of the first seed that holds out an answer, or of the first.
+
+    A cycle and a pair, whose answers take longer to tell, are asked of the first seed.
+    """
+    tree = question.at() if isinstance(question, rooting.Compiled) and not question.cuts else question
 
     def holds_out(result):
         world = data.worlds[result["seed"]]
-        return len(symbolic.easy_and_hard(world.known, world.full, [question])[1][0]) > 0
+        is_tree = not isinstance(tree, rooting.Compiled)
+        return not is_tree or len(symbolic.easy_and_hard(world.known, world.full, [tree])[1][0]) > 0
 
     result = next(filter(holds_out, results), results[0])
     world = data.worlds[result["seed"]]
@@ -349,7 +361,7 @@ def _gap(ranked, name):
 
 
 def _correct_proofs(results):
-    """Returns {setting: {type or "all": share}}: of hard answers ranked first, those whose proof is all true."""
+    """Returns {setting: {type or "all": share}}: of a query's hard answers ranked first, those with a true proof."""
     found = {}
     for setting, by_type in results[0]["proofs"].items():
         found[setting] = {"all": proof_share(results, setting, list(by_type))}

@@ -66,7 +66,8 @@ def plot_mrr_by_beam(rows):
     axis.set_xlabel("beam size (entities kept a variable)")
     axis.set_ylabel("filtered MRR of hard answers")
     axis.set_title(_seeds(rows, "points"), fontsize=9)
-    axis.legend(fontsize=8, frameon=False, ncols=2)
+    if axis.get_legend_handles_labels()[0]:  # a beam of another size may change nothing
+        axis.legend(fontsize=8, frameon=False, ncols=2)
     return figure
 
 

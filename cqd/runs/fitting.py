@@ -1,5 +1,6 @@
 """The link predictor of a run: trained in the workdir, resumed there, or read from another workdir."""
 
+import contextlib
 import functools
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cqd import graph, link_ranking, predictor, ranking, trained, training
-from experiment import mesh
+from experiment import errors, mesh
 
 DTYPES = ("float32", "bfloat16")
 _STATIC = ("num_epochs", "batch_size", "num_entities", "compute_dtype")
@@ -62,7 +63,11 @@ def fit(config, vocabulary, world, seed, workdir):
     if not config.patience:
         return _without_padding(loop(state, step).params, vocabulary)
     valid = graph.with_inverses(world.splits.valid)
-    mrr = functools.partial(link_ranking.mrr, triples=valid, known=world.known, batch_size=config.batch_size)
+
+    @finite("validation")
+    def mrr(params):
+        return link_ranking.mrr(params, triples=valid, known=world.known, batch_size=config.batch_size)
+
     watched = training.with_early_stopping(step, mrr, patience=config.patience)
     return _without_padding(loop(training.watched(state), watched).best.params, vocabulary)
 
@@ -91,8 +96,19 @@ def link_prediction(params, world, batch_size=1000):
     """Returns the filtered metrics of the test triples, both directions."""
     triples = graph.with_inverses(world.splits.test)
     size = min(batch_size, len(triples))
-    ranks = link_ranking.filtered_ranks(params, triples, world.full, batch_size=size)
+    with finite("link prediction"):
+        ranks = link_ranking.filtered_ranks(params, triples, world.full, batch_size=size)
     return ranking.metrics([[rank] for rank in ranks])
+
+
+@contextlib.contextmanager
+def finite(what):
+    """Turns the ValueError of ranks of scores that are no numbers into NonFiniteError."""
+    try:
+        yield
+    except ValueError as error:
+        advice = "training diverged; lower config.learning_rate in another workdir"
+        raise errors.NonFiniteError(f"{what}: {error}; {advice}") from None
 
 
 def _without_padding(params, vocabulary):

@@ -131,3 +131,15 @@ def test_queries_outside_the_tables(params, text, message):
 def test_importing_the_package_runs_nothing():
     code = "import sys, cqd; assert 'jax' not in sys.modules; cqd.query.parse; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_no_predictor_and_no_index_is_named(params):
+    one = query.parse("#0(#1)")
+    with pytest.raises(ValueError, match=r"params: a tuple is no link predictor; predictor\.complex_params makes one"):
+        cqd.answer(tuple(params), one)
+    with pytest.raises(ValueError, match=r"observed: a ndarray, not a graph\.Index, as graph\.build_index makes"):
+        cqd.answer(params, one, known="certain", observed=np.array([[0, 0, 1]]))
+
+
+def test_public_names_are_listed():
+    assert {"answer", "predictor", "query"} <= set(dir(cqd))

@@ -52,6 +52,8 @@ def answers(found, *status):
         "ASK { ?x :borders :Chad }",
         "DESCRIBE ?x { ?x :borders :Chad }",
         "{ ?x :borders :Chad }",
+        "SELECT (COUNT(?x) AS ?n) WHERE { ?x :borders :Chad }",
+        "SELECT(?x AS ?y) { ?x :borders :Chad }",
     ],
 )
 def test_sparql_is_told_by_how_it_begins(text):
@@ -65,6 +67,7 @@ def test_sparql_is_told_by_how_it_begins(text):
         "#0(#2)",
         "Select(Chad)",
         "select^-1(Chad)",
+        "select(who? {x})",
         "select member of(Chad)",
         "ask(x) & describe(y)",
         "Base camp(x)",
@@ -204,7 +207,13 @@ def test_what_the_predictor_knows_nothing_of_is_answered_with_a_warning():
         "warnings"
     ]
     for text in ("borders(Andorra)", "SELECT ?c { ?y :capital ?c }", "SELECT ?x { ?x :borders ?y . ?y :borders ?x }"):
-        assert asked(text)["warnings"] == []
+        assert asked(text, min_truth=1.0)["warnings"] == []
+
+
+def test_a_prediction_by_what_the_predictor_knows_nothing_of_has_a_warning():
+    found = asked("borders(Andorra)", min_truth=0.0, num_answers=7)
+    assert "Fiji" in answers(found, "predicted")
+    assert found["warnings"] == ["Fiji: no edge was trained on, so the predictor knows nothing of it"]
 
 
 def test_a_certificate_is_the_distance_to_the_exact_optimum():
@@ -266,6 +275,7 @@ def test_several_proofs_are_told_apart():
         ("SELECT ?x { MINUS { ?x :borders :Chad } }", "shares no variable with what stands around it"),
         ("SELECT ?y { ?x :borders :Chad }", r"\?y is selected but does not occur"),
         ("SELECT * { ?x :borders :Chad }", r"SELECT \* is not supported"),
+        ("SELECT (COUNT(?x) AS ?n) { ?x :borders :Chad }", r"SELECT with an expression \(AS, COUNT and the like\)"),
         ("{ ?x :borders :Chad }", "SPARQL line 1, column 1: not understood"),
         ("#9(#2)", "relation #9: ids run from 0 to 5"),
     ],

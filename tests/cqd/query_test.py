@@ -1,5 +1,6 @@
 """Query trees, the 14 types, and the text form."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,3 +121,15 @@ def test_any_text_is_a_query_or_a_value_error(text):
             query.parse(text)
     else:
         assert query.parse(query.to_text(tree)) == tree
+
+
+@pytest.mark.parametrize("text", ["(" * 5000 + "a", "r(" * 5000 + "a" + ")" * 5000, "!" * 5000 + "a"])
+def test_a_query_too_deep_for_the_stack_is_a_value_error(text):
+    with pytest.raises(ValueError, match="nested too deeply"):
+        query.parse(text)
+
+
+def test_ids_of_a_row_are_whole():
+    assert query.from_benchmark("1p", np.array([1.0, 2.0])) == query.parse("#2(#1)")
+    with pytest.raises(ValueError, match=r"1\.5 in a row of ids: a whole number is due"):
+        query.from_benchmark("1p", (1.5, 2))

@@ -105,3 +105,11 @@ def test_lines(tmp_path):
     for name in ("cut.gz", "plain.gz"):
         with pytest.raises(ValueError, match=f"{name}: not a whole gzip file"):
             safe_files.lines(tmp_path / name)
+
+
+def test_nobody_is_advised_to_load_a_pickle_all_the_same(tmp_path):
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
+    (tmp_path / "text.npz").write_text("no archive")
+    for name in ("objects.npz", "text.npz"):
+        with pytest.raises(ValueError, match="another format, or pickled objects, which are refused"):
+            safe_files.arrays(tmp_path / name)

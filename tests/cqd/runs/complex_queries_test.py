@@ -8,8 +8,9 @@ from ml_collections import FrozenConfigDict
 
 from configs.cqd import countries as config_file
 from configs.cqd import umls
-from cqd import query_files, trained
+from cqd import query, query_files, sampling, trained
 from cqd.runs import asked, complex_queries
+from experiment import errors
 from experiment.workdir import Workdir
 
 BASELINES = ("relaxed graph search, then frequency", "relation frequency", "graph search")
@@ -98,10 +99,12 @@ def test_a_graph_of_ones_own(tmp_path):
     rng = np.random.default_rng(0)
     lines = {f"n{a}\tlikes\tn{b}\n" for a, b in rng.integers(12, size=(60, 2))}
     (tmp_path / "mine.tsv").write_text("".join(sorted(lines)))
-    settings = config(graph=str(tmp_path / "mine.tsv"), questions=("likes(n1) & likes(n2)",), num_queries=2)
+    questions = "likes(n1) & likes(n2)", "SELECT ?x { ?x :likes :n1 }", "SELECT ?x ?y { ?x :likes ?y . ?y :likes ?x }"
+    settings = config(graph=str(tmp_path / "mine.tsv"), questions=questions, num_queries=2)
     figures = execute(tmp_path / "out", settings)
     assert figures["graph"]["relations"] == 1
-    assert [item["question"] for item in figures["explanations"]] == ["likes(n1) & likes(n2)"]
+    assert [item["question"] for item in figures["explanations"]][:2] == ["likes(n1) & likes(n2)", "likes^-1(n1)"]
+    assert len(figures["explanations"][2]["answers"][0]["answer"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -227,3 +230,9 @@ def test_malformed_and_empty_graphs(tmp_path):
     (tmp_path / "empty.tsv").write_text("")
     with pytest.raises(ValueError, match="an empty graph"):
         complex_queries.load(config(graph=str(tmp_path / "empty.tsv")))
+
+
+def test_scores_that_are_no_numbers_are_named():
+    sample = sampling.Sample(query.parse("#0(#1)"), np.zeros(0, int), np.array([2]), np.array([1]))
+    with pytest.raises(errors.NonFiniteError, match=r"1p queries: scores: not a number .*lower config\.learning_rate"):
+        complex_queries._rank(lambda queries: np.full((len(queries), 3), np.nan), {"1p": [sample]}, 4)

@@ -10,6 +10,7 @@ from ml_collections import FrozenConfigDict
 from configs.cqd import train as config_file
 from cqd import link_ranking, loading, predictor, trained
 from cqd.runs import train
+from experiment import errors
 from experiment.workdir import Workdir
 
 
@@ -152,3 +153,10 @@ def test_a_graph_of_ones_own(tmp_path):
 def test_mistakes_are_one_clear_error_before_anything_is_trained(fields, message):
     with pytest.raises((ValueError, OSError), match=message):
         train.load(config(**fields))
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_a_training_that_diverges_is_named(tmp_path, patience):
+    settings = config(learning_rate=1e30, batch_size=10_000, epochs=1, epochs_per_call=1, patience=patience)
+    with pytest.raises(errors.NonFiniteError, match=r"(link prediction|validation): .*lower config\.learning_rate"):
+        execute(tmp_path, settings)
