@@ -57,6 +57,22 @@ def link_predictor(config):
     config.compute_dtype = "float32"  # or bfloat16
 
 
+def small_predictor(config):
+    """Sets the fields of a predictor of the countries that takes seconds."""
+    config.rank = 50
+    config.epochs = 60
+    config.epochs_per_call = 10
+    config.batch_size = 500
+    config.regularization = 0.1
+
+
+def smoke_predictor(config):
+    """Sets the fields of a predictor that has merely been trained."""
+    config.rank = 8
+    config.epochs = 4
+    config.epochs_per_call = 2
+
+
 def complex_queries(config):
     """Adds the fields of complex queries, their methods and their ranking."""
     knowledge_graph(config)
@@ -97,10 +113,8 @@ def complex_queries(config):
 
 def smoke_complex_queries(config):
     """Sets the fields of a few seconds' run through every line."""
+    smoke_predictor(config)
     config.seeds = (0, 1)
-    config.rank = 8
-    config.epochs = 4
-    config.epochs_per_call = 2
     config.num_queries = 4
     config.types = ("1p", "2p", "2i", "up", "2in")
     config.methods = (
@@ -118,3 +132,58 @@ def smoke_complex_queries(config):
     config.max_steps = 5
     config.queries_per_batch = 4
     config.num_enumerated = 1
+
+
+def small_benchmark(name, args, *, max_answers, columns="hrt"):
+    """Returns the config of a benchmark graph of some hundred entities that comes as three files of text."""
+    config = ConfigDict({"run": name})
+    complex_queries(config)
+    config.embedded = ConfigDict()
+    config.source = f"such as the folder {name} of github.com/villmow/datasets_knowledge_embedding"
+    config.columns = columns
+    config.batch_size = 100
+    config.regularization = 0.01
+    config.max_answers = max_answers
+    if args.runlocal:
+        config.rank = 100
+        config.epochs_per_call = 10
+    if args.smoke:
+        smoke_complex_queries(config)
+    return config
+
+
+def query2box(name, args):
+    """Returns the config of a large graph whose queries come in a file."""
+    config = ConfigDict({"run": name})
+    complex_queries(config)
+    config.embedded = ConfigDict()
+    config.source = f"such as {name}_triples.npz, and config.queries beside it; cqd/query_files.py has the formats"
+    config.seeds = (0,)
+    config.types = POSITIVE_TYPES
+    config.num_queries = 0
+    config.methods = (
+        "beam official k=8",
+        "beam k=8",
+        "beam",
+        "beam min",
+        "continuous",
+        "exact",
+        "exact calibrated certain",
+    )
+    config.num_enumerated = 1
+    if args.runlocal:
+        config.rank = 16
+        config.epochs = 1
+        config.num_queries = 10
+        config.num_proved = 5
+        config.max_steps = 50
+        config.methods = ("beam k=8", "continuous", "exact", "exact calibrated certain")
+        config.paper = "beam k=8"
+    if args.smoke:
+        smoke_complex_queries(config)
+        config.seeds = (0,)
+        config.epochs = 1
+        config.epochs_per_call = 1
+        config.types = ("1p", "2p", "up")
+        config.methods = ("beam k=8", "exact calibrated certain")
+    return config

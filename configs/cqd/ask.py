@@ -55,15 +55,9 @@ def get_config(arg=""):
     )
     common.link_predictor(config)
     if args.runlocal or args.smoke:
-        config.rank = 50
-        config.epochs = 60
-        config.epochs_per_call = 10
-        config.batch_size = 500
-        config.regularization = 0.1
+        common.small_predictor(config)
     if args.smoke:
-        config.rank = 8
-        config.epochs = 4
-        config.epochs_per_call = 2
+        common.smoke_predictor(config)
         config.num_proofs = 2
         config.embedded.queries = ("SELECT ?x ?y WHERE { ?x :borders ?y MINUS { ?x :language :French } } LIMIT 2",)
     return config

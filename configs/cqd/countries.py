@@ -38,9 +38,7 @@ def get_config(arg=""):
     config.batch_size = 500
     config.regularization = 0.1
     if args.runlocal:
-        config.rank = 50
-        config.epochs = 60
-        config.epochs_per_call = 10
+        common.small_predictor(config)
     if args.smoke:
         common.smoke_complex_queries(config)
     return config

@@ -10,28 +10,13 @@ without negation, .66 by beam 8, .70 by beam 64 and the optimum, .77 calibrated 
 and .69. Time on 2 CPU cores: about 1 minute.
 """
 
-from ml_collections import ConfigDict
-
 from configs import common
 
 
 def get_config(arg=""):
     """Returns the config. Arguments: runlocal (rank 100), smoke (a few seconds, every line)."""
     args = common.parse_arg(arg, runlocal=False, smoke=False)
-    config = ConfigDict({"run": "kinship"})
-    common.complex_queries(config)
-    config.embedded = ConfigDict()
-    config.source = "such as the folder kinship of github.com/villmow/datasets_knowledge_embedding"
-    config.columns = "rht"
-    config.batch_size = 100
-    config.regularization = 0.01
-    config.max_answers = 50  # of 104 entities
-    if args.runlocal:
-        config.rank = 100
-        config.epochs_per_call = 10
-    if args.smoke:
-        common.smoke_complex_queries(config)
-    return config
+    return common.small_benchmark("kinship", args, max_answers=50, columns="rht")  # of 104 entities
 
 
 def sweep():

@@ -10,28 +10,13 @@ without negation, .63 by beam 8, beam 64 and the optimum, .66 calibrated with ce
 Time on 2 CPU cores: about 1 minute.
 """
 
-from ml_collections import ConfigDict
-
 from configs import common
 
 
 def get_config(arg=""):
     """Returns the config. Arguments: runlocal (rank 100), smoke (a few seconds, every line)."""
     args = common.parse_arg(arg, runlocal=False, smoke=False)
-    config = ConfigDict({"run": "nations"})
-    common.complex_queries(config)
-    config.embedded = ConfigDict()
-    config.source = "such as the folder nations of github.com/villmow/datasets_knowledge_embedding"
-    config.columns = "rht"
-    config.batch_size = 100
-    config.regularization = 0.01
-    config.max_answers = 10  # of 14 entities
-    if args.runlocal:
-        config.rank = 100
-        config.epochs_per_call = 10
-    if args.smoke:
-        common.smoke_complex_queries(config)
-    return config
+    return common.small_benchmark("nations", args, max_answers=10, columns="rht")  # of 14 entities
 
 
 def sweep():

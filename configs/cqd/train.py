@@ -24,16 +24,10 @@ def get_config(arg=""):
     common.knowledge_graph(config)
     common.link_predictor(config)
     if args.runlocal or args.smoke:
-        config.rank = 50
-        config.epochs = 60
-        config.epochs_per_call = 10
-        config.batch_size = 500
-        config.regularization = 0.1
+        common.small_predictor(config)
     if args.smoke:
         config.seeds = (0, 1)
-        config.rank = 8
-        config.epochs = 4
-        config.epochs_per_call = 2
+        common.smoke_predictor(config)
         config.patience = 1
     return config
 
