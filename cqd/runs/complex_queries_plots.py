@@ -53,7 +53,7 @@ def plot_mrr_by_beam(rows):
     """Returns lines of MRR against beam size, one a query type with a variable, and the average of all types."""
     figure, axis = figures.new(width=5.6, height=3.8)
     sizes = sorted(_by(rows, "beam_size"), key=lambda size: size or np.inf)
-    places = np.array([size or 4 * max(sizes) for size in sizes])
+    places = np.array([size or 4 * max(sizes, default=1) or 1 for size in sizes])
     for name in _by(rows, "type"):
         mean, spread = zip(*(_mean_and_sd(rows, type=name, beam_size=k) for k in sizes))
         if np.ptp(mean) < 1e-6:
@@ -67,7 +67,7 @@ def plot_mrr_by_beam(rows):
     axis.set_ylabel("filtered MRR of hard answers")
     axis.set_title(_seeds(rows, "points"), fontsize=9)
     if axis.get_legend_handles_labels()[0]:  # a beam of another size may change nothing
-        axis.legend(fontsize=8, frameon=False, ncols=2)
+        axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
