@@ -53,7 +53,7 @@ def plot_mrr_by_beam(rows):
     """Returns lines of MRR against beam size, one a query type with a variable, and the average of all types."""
     figure, axis = figures.new(width=5.6, height=3.8)
     sizes = sorted(_by(rows, "beam_size"), key=lambda size: size or np.inf)
-    places = np.array([size or 4 * max(sizes, default=1) or 1 for size in sizes])
+    places = np.array([size or 4 * max(sizes) or 1 for size in sizes])
     for name in _by(rows, "type"):
         mean, spread = zip(*(_mean_and_sd(rows, type=name, beam_size=k) for k in sizes))
         if np.ptp(mean) < 1e-6:
