@@ -211,7 +211,7 @@ def batches(queries, batch_size):
         positions = np.array(positions)[order].tolist()
         for start in range(0, len(positions), batch_size):
             part = positions[start : start + batch_size]
-            size = batch_size if len(positions) > batch_size else 1 << (len(part) - 1).bit_length()
+            size = batch_size if len(positions) > batch_size else exact.power_of_two(len(part))
             rows = all_rows[order[start : start + batch_size]]
             yield structure, part, np.pad(rows, ((0, min(size, batch_size) - len(part)), (0, 0)), mode="edge")
 

@@ -6,6 +6,8 @@ counts as 1 - the truth of that, and the edges that speak most for it are given.
 
 import textwrap
 
+from cqd.explain import edge_words, truth_words
+
 _LISTED = 12  # answers named in a line
 _WIDTH = 62  # columns before a truth
 
@@ -55,16 +57,16 @@ def _answer_lines(one):
     )
     if one["status"] == "right" and not one["proof_is_true"]:
         words += ", but the proof is false"
-    yield _line(4, name(one["answer"]), _number(one["probability"]) + words)
+    yield _line(4, name(one["answer"]), truth_words(one["probability"]) + words)
     if "gap" in one:
-        yield _line(6, "the exact optimum", f"{_number(one['optimum'])}  gap {one['gap']:.1e}")
+        yield _line(6, "the exact optimum", f"{truth_words(one['optimum'])}  gap {one['gap']:.1e}")
     proofs = one["proofs"]
     if not proofs:
         yield " " * 6 + "no proof by itself: several branches of a union add up"
     for number, proof in enumerate(proofs):
         same = number == 0 and abs(proof["truth"] - one["probability"]) <= 1e-3 * one["probability"]
         if not same:
-            yield _line(6, "its best proof" if number == 0 else f"proof {number + 1}", _number(proof["truth"]))
+            yield _line(6, "its best proof" if number == 0 else f"proof {number + 1}", truth_words(proof["truth"]))
         yield from _proof_lines(proof, 6)
     if one["ruled_out"]:
         yield from _ruled_out_lines(one["ruled_out"])
@@ -75,7 +77,7 @@ def _proof_lines(proof, indent):
     if named:
         yield " " * indent + ", ".join(named)
     for atom in proof["atoms"]:
-        yield _line(indent, edge(atom), _source(atom))
+        yield _line(indent, edge_words(atom), _source(atom))
     for denial in proof["denials"]:
         yield from _denial_lines(denial, indent)
 
@@ -83,9 +85,11 @@ def _proof_lines(proof, indent):
 def _denial_lines(denial, indent):
     evidence = denial["atoms"]
     if len(evidence) == 1 and not denial["denials"]:
-        yield _line(indent, f"not {edge(evidence[0])}", f"1 - {_number(denial['truth'])} {evidence[0]['source']}")
+        yield _line(
+            indent, f"not {edge_words(evidence[0])}", f"1 - {truth_words(denial['truth'])} {evidence[0]['source']}"
+        )
         return
-    yield _line(indent, f"not {denial['not']} for {denial['of']}", f"1 - {_number(denial['truth'])}")
+    yield _line(indent, f"not {denial['not']} for {denial['of']}", f"1 - {truth_words(denial['truth'])}")
     if evidence or denial["denials"]:
         yield " " * (indent + 2) + "for which speaks most"
         yield from _proof_lines(denial, indent + 4)
@@ -93,11 +97,11 @@ def _denial_lines(denial, indent):
 
 def _ruled_out_lines(out):
     reasons = dict.fromkeys(
-        f"{by['relation']} links nothing to itself" if by.get("kind") == "loop" else f"{edge(by)} is observed"
+        f"{by['relation']} links nothing to itself" if by["kind"] == "loop" else f"{edge_words(by)} is observed"
         for by in out["by"]
     )
-    yield _line(6, "left out, a truer proof", _number(out["truth"]))
-    yield from (_line(8, edge(atom), _source(atom)) for atom in out["atoms"])
+    yield _line(6, "left out, a truer proof", truth_words(out["truth"]))
+    yield from (_line(8, edge_words(atom), _source(atom)) for atom in out["atoms"])
     yield from (" " * 8 + f"as {reason}" for reason in list(reasons)[:2])
 
 
@@ -106,23 +110,14 @@ def _optimum_lines(found):
     if not best:
         return
     yield "  best by the exact method:"
-    yield from (_line(4, one["answer"], _number(one["truth"])) for one in best)
-
-
-def edge(atom):
-    """Returns the words for an edge with labels."""
-    return f"{atom['head']} -- {atom['relation']} -> {atom['tail']}"
+    yield from (_line(4, one["answer"], truth_words(one["truth"])) for one in best)
 
 
 def _source(atom):
     certain = atom["source"] == "observed" and atom["truth"] == 1
-    return "observed" if certain else f"{_number(atom['truth'])} {atom['source']}"
+    return "observed" if certain else f"{truth_words(atom['truth'])} {atom['source']}"
 
 
 def _line(indent, words, value):
     """Returns words, and a value in a column of its own."""
     return f"{' ' * indent}{words}".ljust(_WIDTH) + f"  {value}"
-
-
-def _number(truth):
-    return f"{truth:.3f}" if truth >= 5e-4 or truth == 0 else f"{truth:.1e}"

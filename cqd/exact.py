@@ -61,7 +61,7 @@ def truth(
     """
     atoms = {"normalize": normalize, "edges": edges, "certain": certain}
     different, places = np.unique(rows, axis=0, return_inverse=True)  # batches are filled up with repetitions
-    different = np.pad(different, ((0, _power_of_two(len(different)) - len(different)), (0, 0)), mode="edge")
+    different = np.pad(different, ((0, power_of_two(len(different)) - len(different)), (0, 0)), mode="edge")
     return _Exact(params, different, tnorm, atoms, aggregate, block_size).walk(structure)[0][places.ravel()]
 
 
@@ -110,7 +110,7 @@ class _Exact(beam.Walker):
         found = None
         for relation in np.unique(relation_b):
             at_g = np.flatnonzero(relation_b == relation)
-            filled = np.pad(at_g, (0, _power_of_two(len(at_g)) - len(at_g)), mode="edge")
+            filled = np.pad(at_g, (0, power_of_two(len(at_g)) - len(at_g)), mode="edge")
             part = fn(int(relation), filled)
             found = jnp.zeros((len(relation_b), *part.shape[1:]), part.dtype) if found is None else found
             found = _put(found, filled, part)
@@ -158,7 +158,7 @@ class _Exact(beam.Walker):
             yield np.pad(heads, filling, constant_values=self.num_entities), most_n[heads[0]]
 
 
-def _power_of_two(size):
+def power_of_two(size):
     """Returns the least power of two that is no less."""
     return 1 << (size - 1).bit_length()
 

@@ -212,14 +212,15 @@ def rows(explanation):
         {"answer": _named(answer["answer"]), "proof": number} | atom
         for answer in explanation["answers"]
         for number, proof in enumerate(answer["proofs"], start=1)
-        for atom in _all_atoms(proof)
+        for atom in all_atoms(proof)
     ]
 
 
-def _all_atoms(proof):
+def all_atoms(proof):
+    """Yields the atoms of a proof, those that speak for a denied part among them."""
     yield from proof["atoms"]
     for denial in proof["denials"]:
-        yield from _all_atoms(denial)
+        yield from all_atoms(denial)
 
 
 def to_words(explanation):
@@ -238,12 +239,12 @@ def _answer_lines(answer):
     caveat = ""
     if answer["status"] in ("known", "right") and not answer.get("proof_is_true", True):
         caveat = ", by a false proof"
-    yield f"  {_named(answer['answer'])}: {answer['status']}{caveat}, truth {_number(answer['truth'])}"
+    yield f"  {_named(answer['answer'])}: {answer['status']}{caveat}, truth {truth_words(answer['truth'])}"
     out = answer["ruled_out"]
     if out:
-        yield f"    its truest proof is ruled out by observed edges, truth {_number(out['truth'])}:"
+        yield f"    its truest proof is ruled out by observed edges, truth {truth_words(out['truth'])}:"
         yield from _proof_lines(out, "      ")
-        yield from ("      but " + _REASONS[edge["kind"]].format(_edge(edge), **edge) for edge in out["by"])
+        yield from ("      but " + _REASONS[edge["kind"]].format(edge_words(edge), **edge) for edge in out["by"])
     if not answer["proofs"]:
         yield "    no other proof" if out else "    no single proof: branches of an `or` add up to its truth"
     for number, proof in enumerate(answer["proofs"]):
@@ -251,7 +252,7 @@ def _answer_lines(answer):
         alone = ", from observed edges alone" * (proof["from_observed"] and answer["status"] != "known")
         if not same or alone:
             name = "best proof" if number == 0 else f"proof {number + 1}"
-            yield f"    {name}, truth {_number(proof['truth'])}{alone}:"
+            yield f"    {name}, truth {truth_words(proof['truth'])}{alone}:"
         yield from _proof_lines(proof, "      ")
 
 
@@ -260,18 +261,19 @@ def _proof_lines(proof, indent):
     if named:
         yield indent + ", ".join(named)
     for atom in proof["atoms"]:
-        yield f"{indent}{_edge(atom)}: {atom['source']}, truth {_number(atom['truth'])}"
+        yield f"{indent}{edge_words(atom)}: {atom['source']}, truth {truth_words(atom['truth'])}"
     for denial in proof["denials"]:
         nothing = not (denial["atoms"] or denial["denials"])
         speaks = "nothing speaks for it" if nothing else "what speaks most for it"
         yield (
             f"{indent}not {denial['not']} for {denial['of']}: "
-            f"truth 1 - {_number(denial['truth'])}, {speaks}{'' if nothing else ':'}"
+            f"truth 1 - {truth_words(denial['truth'])}, {speaks}{'' if nothing else ':'}"
         )
         yield from _proof_lines(denial, indent + "  ")
 
 
-def _edge(atom):
+def edge_words(atom):
+    """Returns the words for an edge with labels."""
     return f"{atom['head']} -- {atom['relation']} -> {atom['tail']}"
 
 
@@ -287,5 +289,6 @@ def _listed(answers, remarks=()):
     return ", ".join(named + more) or "nothing"
 
 
-def _number(truth):
+def truth_words(truth):
+    """Returns the words for a truth."""
     return f"{truth:.3f}" if truth >= 5e-4 or truth == 0 else f"{truth:.1e}"

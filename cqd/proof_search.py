@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cqd import answering, calibration
+from cqd import answering, calibration, exact
 from cqd.graph import inverse
 from cqd.query import And, Entity, Not, Or, Projection, children, rebuild
 
@@ -217,7 +217,7 @@ class Search:
 
     def into(self, heads, relation, targets):
         """Returns [x, t] float64: the truth of each atom. Shapes are filled up to few, hence few compilations."""
-        filled = [np.pad(ids, (0, _power_of_two(len(ids)) - len(ids)), mode="edge") for ids in (heads, targets)]
+        filled = [np.pad(ids, (0, exact.power_of_two(len(ids)) - len(ids)), mode="edge") for ids in (heads, targets)]
         truth_xt = _into(self.params, filled[0], relation, filled[1], **self.atoms)
         return np.asarray(truth_xt, np.float64)[: len(heads), : len(targets)]
 
@@ -267,10 +267,6 @@ def _searched(node):
     if not is_anything(node):
         for child in children(node):
             yield from _searched(child)
-
-
-def _power_of_two(count):
-    return 1 << (count - 1).bit_length()
 
 
 @functools.partial(jax.jit, static_argnames=("normalize", "certain"))

@@ -14,14 +14,13 @@ References:
     arXiv:1605.07648.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from darts_perturb import genotype_darts, ops, pooling, running
+from darts_perturb import genotype_darts, ops, pooling, running, supernet
 from darts_perturb.depthwise import depthwise
 from darts_perturb.running import BatchNorm
 
@@ -264,19 +263,7 @@ def init(key, genotype, *, channels, layers, num_classes, auxiliary=False):
         ValueError: fewer than 3 layers.
     """
     variables = shapes(genotype, channels=channels, layers=layers, num_classes=num_classes, auxiliary=auxiliary)
-    leaves, tree = jax.tree.flatten_with_path(variables["params"])
-    flat = jax.random.uniform(key, (sum(leaf.size for _, leaf in leaves),), minval=-1, maxval=1)
-    params, start = [], 0
-    for path, leaf in leaves:
-        name, chunk = path[-1].key, flat[start : start + leaf.size].reshape(leaf.shape)
-        start += leaf.size
-        if name.endswith("kernel"):
-            # [..., K, K, C, D], [..., 1, K, K, C] of a depthwise one, or [C, D] of a classifier
-            params.append(chunk / math.sqrt(math.prod(leaf.shape[-4:-1])))
-        else:
-            params.append((jnp.ones if name == "scale" else jnp.zeros)(leaf.shape))
-    stats = running.start(variables["batch_stats"])
-    return jax.tree.unflatten(tree, params), stats
+    return supernet.draw_like(key, variables["params"]), running.start(variables["batch_stats"])
 
 
 def shapes(genotype, *, channels, layers, num_classes, auxiliary=False):

@@ -67,14 +67,19 @@ def draw(key, module, *args):
         module: a Skeleton or Reductions.
         *args: what its call takes before the images.
     """
-    leaves, tree = jax.tree.flatten_with_path(shapes(module, *args))
+    return draw_like(key, shapes(module, *args))
+
+
+def draw_like(key, tree_of_shapes):
+    """Returns parameters of given shapes, as `draw` does."""
+    leaves, tree = jax.tree.flatten_with_path(tree_of_shapes)
     flat = jax.random.uniform(key, (sum(leaf.size for _, leaf in leaves),), minval=-1, maxval=1)
     params, start = [], 0
     for path, leaf in leaves:
         name, chunk = path[-1].key, flat[start : start + leaf.size].reshape(leaf.shape)
         start += leaf.size
         if name.endswith("kernel"):
-            # [..., K, K, C, D], or [C, D] of the classifier
+            # [..., K, K, C, D], [..., 1, K, K, C] of a depthwise one, or [C, D] of a classifier
             params.append(chunk / math.sqrt(math.prod(leaf.shape[-4:-1])))
         else:
             params.append(jnp.ones(leaf.shape) if name == "scale" else jnp.zeros(leaf.shape))

@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-from cqd import ask, ask_words, drawing, predictor, trained
+from cqd import ask, ask_words, drawing, explain, predictor, trained
 from cqd.runs import fitting, graphs
 from experiment import errors
 
@@ -138,13 +138,7 @@ def _rows(found):
     for one in found["answers"]:
         named = {"answer": ask_words.name(one["answer"]), "status": one["status"], "probability": one["probability"]}
         for number, proof in enumerate(one["proofs"], start=1):
-            yield from (named | {"proof": number} | atom for atom in _atoms(proof))
-
-
-def _atoms(proof):
-    yield from proof["atoms"]
-    for denial in proof["denials"]:
-        yield from _atoms(denial)
+            yield from (named | {"proof": number} | atom for atom in explain.all_atoms(proof))
 
 
 @contextlib.contextmanager
