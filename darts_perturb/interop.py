@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from darts_perturb import mixed, reductions, supernet
 from darts_perturb import space as spaces
+from darts_perturb import supernet
+from darts_perturb.layers import mixed, reductions
 
 
 def from_reference(space, state):

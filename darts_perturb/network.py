@@ -2,7 +2,7 @@
 
 It computes what the supernet computes with one-hot op weights, without the operations that were not chosen. Retraining
 many cells goes through the supernet, because one compiled program then serves all of them.
-The network of a DARTS genotype is in `network_darts`; `num_params` and `flops` count both.
+The network of a DARTS genotype is in `networks.darts`; `num_params` and `flops` count both.
 """
 
 import functools
@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from darts_perturb import counts, genotype_darts, ops, supernet
+from darts_perturb import genotype_darts, supernet
 from darts_perturb import space as spaces
+from darts_perturb.layers import ops
+from darts_perturb.networks import counts
 
 
 class DerivedCell(nn.Module):

@@ -16,9 +16,10 @@ import numpy as np
 import optax
 from jax import lax
 
-from darts_perturb import data, edges, plans, sdarts, second_order, supernet, updates
-from darts_perturb.plans import Plan, batches, bilevel_plan, halves, weight_plan
-from darts_perturb.updates import ALPHA_BETAS, DROPPED, UNDECIDED, Settings, State, init, op_weights
+from darts_perturb import data, edges, supernet
+from darts_perturb.training import plans, sdarts, second_order, updates
+from darts_perturb.training.plans import Plan, batches, bilevel_plan, halves, weight_plan
+from darts_perturb.training.updates import ALPHA_BETAS, DROPPED, UNDECIDED, Settings, State, init, op_weights
 
 __all__ = (
     "ALPHA_BETAS",

@@ -13,10 +13,10 @@ import math
 import jax
 import jax.numpy as jnp
 
-from darts_perturb.mixed import MixedCell
-from darts_perturb.reductions import STEM_MULTIPLIER, Reductions
+from darts_perturb.layers.mixed import MixedCell
+from darts_perturb.layers.reductions import STEM_MULTIPLIER, Reductions
+from darts_perturb.layers.stages import NUM_STAGES, Skeleton
 from darts_perturb.space import REDUCTIONS
-from darts_perturb.stages import NUM_STAGES, Skeleton
 
 __all__ = [
     "IMAGE_CHANNELS",

@@ -25,7 +25,7 @@ from benchmarks import timing
 from benchmarks.darts_perturb import supernet_torch as peer
 from darts_perturb import space as spaces
 from darts_perturb import supernet
-from darts_perturb.mixed import MixedCell
+from darts_perturb.layers.mixed import MixedCell
 
 _OUT = flags.DEFINE_string("out", "benchmarks/results/darts_supernet.json", "Where to write the rows.")
 _REPEATS = flags.DEFINE_integer("repeats", 9, "Counted calls of each candidate.")

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from darts_perturb import sdarts, search, updates
+from darts_perturb import search
 from darts_perturb import space as spaces
+from darts_perturb.training import sdarts, updates
 from tests.darts_perturb import tiny
 
 SPACE = tiny.STAGES_SPACE

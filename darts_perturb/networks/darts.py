@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from darts_perturb import genotype_darts, ops, pooling, running, supernet
-from darts_perturb.depthwise import depthwise
-from darts_perturb.running import BatchNorm
+from darts_perturb import genotype_darts, supernet
+from darts_perturb.layers import ops, pooling, running
+from darts_perturb.layers.depthwise import depthwise
+from darts_perturb.layers.running import BatchNorm
 
 STEM_MULTIPLIER = 3
 AUXILIARY_CHANNELS = (128, 768)

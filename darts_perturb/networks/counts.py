@@ -6,8 +6,9 @@ normalisation, pools and sums are left out.
 
 from typing import NamedTuple
 
-from darts_perturb import genotype_darts, network_darts
+from darts_perturb import genotype_darts
 from darts_perturb import space as spaces
+from darts_perturb.networks.darts import AUXILIARY_CHANNELS, STEM_MULTIPLIER
 
 
 class Layer(NamedTuple):
@@ -56,7 +57,7 @@ def nas_bench_201(genotype, *, channels, layers, num_classes, image_size=32):
 
 def darts(genotype, *, channels, layers, num_classes, image_size=32, auxiliary=False):
     """Yields the layers of the network of a `DartsGenotype`; arguments as of `network.flops`."""
-    side, num_before, num_last = image_size, *[network_darts.STEM_MULTIPLIER * channels] * 2
+    side, num_before, num_last = image_size, *[STEM_MULTIPLIER * channels] * 2
     yield _conv(3, 3, num_last, side)
     for layer in range(layers):
         kind = "reduce" if layer in (layers // 3, 2 * layers // 3) else "normal"
@@ -69,7 +70,7 @@ def darts(genotype, *, channels, layers, num_classes, image_size=32, auxiliary=F
             yield from _operation(op, channels, side, kind == "reduce" and source < genotype_darts.NUM_INPUTS)
         num_before, num_last = num_last, channels * len(genotype.concat(kind))
         if auxiliary and layer == 2 * layers // 3:
-            first, second = network_darts.AUXILIARY_CHANNELS
+            first, second = AUXILIARY_CHANNELS
             yield _conv(1, num_last, first, 2)
             yield _conv(2, first, second, 1)
             yield _linear(second, num_classes)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from darts_perturb import ops
+from darts_perturb.layers import ops
 
 MOMENTUM = 0.1  # weight of a batch in the running statistics
 

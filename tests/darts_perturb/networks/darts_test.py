@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from darts_perturb import counts, genotype, network, network_darts, windows
+from darts_perturb import genotype, network
+from darts_perturb.layers import windows
+from darts_perturb.networks import counts, darts
 
 # every operation, on edges of stride 1 and 2; the smallest depth with equal cells in a row is 10
 EVERY = genotype.parse(
@@ -83,7 +85,7 @@ def plain(params, stats, x, cell_genotype, layers, train):
         return x
 
     names = {}
-    for first, count, *_ in network_darts.runs(layers, 1):
+    for first, count, *_ in darts.runs(layers, 1):
         for layer in range(first, first + count):
             names[layer] = (f"cell_{first}", None) if count == 1 else (f"cells_{first}", layer - first)
     x = norm(conv(x, params["stem"]["kernel"]), "stem_norm", None)
@@ -126,7 +128,7 @@ def perturbed(tree, by):
 
 def init(cell, **sizes):
     """Returns (params, stats); compiled, because op by op takes far longer."""
-    return jax.jit(functools.partial(network_darts.init, genotype=cell, **sizes))(jax.random.key(0))
+    return jax.jit(functools.partial(darts.init, genotype=cell, **sizes))(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +153,7 @@ def pools():
 @pytest.fixture(scope="module")
 def trained(every):
     """The Output of a pass in training."""
-    fn = functools.partial(network_darts.apply, genotype=EVERY, layers=10, train=True)
+    fn = functools.partial(darts.apply, genotype=EVERY, layers=10, train=True)
     return jax.jit(fn)(*every)
 
 
@@ -163,7 +165,7 @@ def test_training_is_the_plain_network_with_batch_statistics(every, trained):
 
 def test_evaluation_is_the_plain_network_with_stored_statistics(every):
     params, stats, x = every
-    fn = jax.jit(functools.partial(network_darts.apply, genotype=EVERY, layers=10))
+    fn = jax.jit(functools.partial(darts.apply, genotype=EVERY, layers=10))
     found = fn(params, stats, x)
     logits, _ = jax.jit(functools.partial(plain, cell_genotype=EVERY, layers=10, train=False))(params, stats, x)
     np.testing.assert_allclose(found.logits, logits, rtol=1e-4)
@@ -235,7 +237,7 @@ def test_every_published_parameter_count_is_the_reference_s():
 @pytest.mark.parametrize("auxiliary", [False, True])
 @pytest.mark.parametrize("cell", [EVERY, POOLS], ids=["every", "pools"])
 def test_init_draws_what_is_counted(cell, auxiliary):
-    shapes = network_darts.shapes(cell, **SIZES, auxiliary=auxiliary)["params"]
+    shapes = darts.shapes(cell, **SIZES, auxiliary=auxiliary)["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == network.num_params(cell, **SIZES, auxiliary=auxiliary)
 
 
@@ -275,8 +277,8 @@ def multiply_adds(jaxpr):
 @pytest.mark.parametrize("cell", [EVERY, POOLS], ids=["every", "pools"])
 def test_flops_are_the_multiply_adds_of_the_computation(cell, monkeypatch):
     monkeypatch.setattr(windows, "on_accelerator", lambda: True)  # shifted copies are no convolution to count
-    variables = network_darts.shapes(cell, **SIZES)
-    fn = functools.partial(network_darts.apply, genotype=cell, layers=10)
+    variables = darts.shapes(cell, **SIZES)
+    fn = functools.partial(darts.apply, genotype=cell, layers=10)
     x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
     found = multiply_adds(jax.make_jaxpr(fn)(variables["params"], variables["batch_stats"], x).jaxpr)
     assert found == network.flops(cell, **SIZES, image_size=16)
@@ -287,18 +289,18 @@ def test_flops_are_the_multiply_adds_of_the_computation(cell, monkeypatch):
 
 def test_equal_cells_in_a_row_are_one_loop():
     for layers in range(3, 25):
-        found = network_darts.runs(layers, 4)
+        found = darts.runs(layers, 4)
         assert [layer for first, count, *_ in found for layer in range(first, first + count)] == list(range(layers))
         assert [run[0] for run in found if run[2] == "reduce"] == [layers // 3, 2 * layers // 3]
         assert [run[3] for run in found] == [
             4 * 2 ** sum(run[0] >= at for at in (layers // 3, 2 * layers // 3)) for run in found
         ]
-    assert len(network_darts.runs(20, 36)) == 9
+    assert len(darts.runs(20, 36)) == 9
 
 
 def test_drop_path_leaves_out_whole_images_and_keeps_the_mean():
     x = jnp.ones((2, 3, 4, 5000))
-    found = np.asarray(network_darts._dropped(jax.random.key(0), x, 0.3))
+    found = np.asarray(darts._dropped(jax.random.key(0), x, 0.3))
     assert (found == found[:1, :1, :1]).all()
     np.testing.assert_allclose(np.unique(found), [0.0, 1 / 0.7], rtol=1e-6)
     np.testing.assert_allclose(found.mean(), 1.0, atol=0.03)
@@ -310,7 +312,7 @@ def test_drop_path_acts_on_what_is_no_identity_and_in_training_alone(pools):
     @functools.partial(jax.jit, static_argnames="train")
     def logits(key, rate, train):
         options = {"genotype": POOLS, "layers": 3, "train": train, "key": key, "drop_path": rate}
-        return network_darts.apply(params, stats, x, **options).logits
+        return darts.apply(params, stats, x, **options).logits
 
     none = logits(jax.random.key(2), None, True)
     np.testing.assert_allclose(logits(jax.random.key(2), 0.0, True), none, atol=1e-5)
@@ -333,7 +335,7 @@ def test_none_adds_nothing_and_noise_is_drawn():
 
     @functools.partial(jax.jit, static_argnames="cell")
     def logits(key, cell):
-        return network_darts.apply(params, stats, x, genotype=cell, layers=3, key=key).logits
+        return darts.apply(params, stats, x, genotype=cell, layers=3, key=key).logits
 
     without = logits(jax.random.key(0), none)
     assert jnp.isfinite(without).all()
@@ -342,12 +344,12 @@ def test_none_adds_nothing_and_noise_is_drawn():
     assert (one != other).all()
     assert (one != without).all()
     with pytest.raises(ValueError, match="key is missing"):
-        network_darts.apply(params, stats, x, genotype=noise, layers=3)
+        darts.apply(params, stats, x, genotype=noise, layers=3)
 
 
 def test_half_precision_is_near_and_its_statistics_are_not_half(pools):
     params, stats, x = pools
-    fn = jax.jit(functools.partial(network_darts.apply, genotype=POOLS, layers=3, train=True), static_argnames="dtype")
+    fn = jax.jit(functools.partial(darts.apply, genotype=POOLS, layers=3, train=True), static_argnames="dtype")
     full, half = fn(params, stats, x), fn(params, stats, x, dtype=jnp.bfloat16)
     assert half.logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(half.stats)} == {jnp.dtype("float32")}
@@ -358,13 +360,13 @@ def test_what_does_not_fit_is_refused(every):
     params, stats, x = every
     options = {"genotype": EVERY, "layers": 10}
     with pytest.raises(ValueError, match=r"images of shape \(3, 30, 32, 3\): need"):
-        network_darts.apply(params, stats, x[:, :30], **options)
+        darts.apply(params, stats, x[:, :30], **options)
     with pytest.raises(ValueError, match="made for images of 32x32"):
-        network_darts.apply(params, stats, x[:, :16, :16], **options, train=True)
+        darts.apply(params, stats, x[:, :16, :16], **options, train=True)
     with pytest.raises(ValueError, match="key is missing"):
-        network_darts.apply(params, stats, x, **options, train=True, drop_path=0.2)
+        darts.apply(params, stats, x, **options, train=True, drop_path=0.2)
     with pytest.raises(ValueError, match="layers=2: a network of a DARTS genotype has at least 3 cells"):
-        network_darts.init(jax.random.key(0), EVERY, channels=2, layers=2, num_classes=5)
+        darts.init(jax.random.key(0), EVERY, channels=2, layers=2, num_classes=5)
     with pytest.raises(ValueError, match="need numbers above 0"):
         network.num_params(EVERY, channels=0, layers=20, num_classes=10)
     cell = genotype.Genotype("nas_bench_201", ("none",) * 6)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from darts_perturb import sdarts
+from darts_perturb.training import sdarts
 
 WEIGHTS = {
     "normal": jax.nn.softmax(jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)),

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from darts_perturb import second_order, updates
+from darts_perturb.training import second_order, updates
 
 
 def loss_fn(params, alpha, x, y):

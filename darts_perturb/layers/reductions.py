@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from darts_perturb import ops
-from darts_perturb.mixed import MixedCell
+from darts_perturb.layers import ops
+from darts_perturb.layers.mixed import MixedCell
 from darts_perturb.space import Space
 
 STEM_MULTIPLIER = 3

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from darts_perturb import windows
-from darts_perturb.windows import Window
+from darts_perturb.layers import windows
+from darts_perturb.layers.windows import Window
 
 
 def average_pool(x, *, size=3, stride=1):

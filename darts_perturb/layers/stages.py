@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from darts_perturb import ops
+from darts_perturb.layers import ops
 
 NUM_STAGES = 3
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from darts_perturb import updates
+from darts_perturb.training import updates
 
 RADIUS = 0.01  # R times |v|
 PHASES = ("unroll", "outer", "plus", "minus", "weights")

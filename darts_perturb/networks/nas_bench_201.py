@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from darts_perturb import ops, running, supernet
 from darts_perturb import space as spaces
+from darts_perturb import supernet
+from darts_perturb.layers import ops, running
 
 
 class ReluConvBN(nn.Module):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from darts_perturb import ops, windows
+from darts_perturb.layers import ops, windows
 from darts_perturb.space import Space
 
 

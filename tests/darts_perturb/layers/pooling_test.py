@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from darts_perturb import pooling
+from darts_perturb.layers import pooling
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 5, 6, 2)).astype(np.float32)
 

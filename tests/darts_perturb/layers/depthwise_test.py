@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from darts_perturb.depthwise import depthwise
+from darts_perturb.layers.depthwise import depthwise
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(2, 3, 5, 6, 2))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from darts_perturb import ops
+from darts_perturb.layers import ops
 
 IMAGE = np.random.default_rng(0).normal(size=(3, 5, 6, 2))
 

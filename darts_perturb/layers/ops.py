@@ -14,9 +14,9 @@ from flax import linen as nn
 from jax import lax
 
 from darts_perturb import space as spaces
-from darts_perturb import windows
-from darts_perturb.depthwise import depthwise
-from darts_perturb.pooling import average_pool, half_size, max_pool
+from darts_perturb.layers import windows
+from darts_perturb.layers.depthwise import depthwise
+from darts_perturb.layers.pooling import average_pool, half_size, max_pool
 
 __all__ = [
     "BN_EPSILON",

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from darts_perturb import interop, reductions, space, supernet
+from darts_perturb import interop, space, supernet
+from darts_perturb.layers import reductions
 
 VECTORS = os.environ.get("VECTORS", "")
 IMAGES = jax.random.normal(jax.random.key(1), (3, 8, 8, 3))

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from darts_perturb import windows
-from darts_perturb.windows import Window
+from darts_perturb.layers import windows
+from darts_perturb.layers.windows import Window
 
 
 def depthwise(x, kernel, *, stride=1, dilation=1, library=None):

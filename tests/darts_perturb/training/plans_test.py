@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from darts_perturb import plans
+from darts_perturb.training import plans
 
 
 def test_batches_take_every_row_once_before_any_twice():

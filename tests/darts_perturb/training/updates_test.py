@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from darts_perturb import updates
+from darts_perturb.training import updates
 
 
 def test_op_weights_are_softmax_until_decided_or_dropped():
