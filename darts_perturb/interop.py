@@ -1,5 +1,6 @@
 """Weights under the names of the public PyTorch code, into this project's parameters."""
 
+import jax
 import numpy as np
 
 from darts_perturb import space as spaces
@@ -15,17 +16,51 @@ def from_reference(space, state):
         state: {reference name: array}, convolutions in OIHW layout. Running statistics and alpha are not read.
 
     Raises:
-        ValueError: a weight is missing, or the number of cells is not 3 N + 2 of a space of stages.
+        ValueError: a weight is missing, has no place in that space or another shape than it, or the number of cells is
+            not 3 N + 2 of a space of stages.
     """
+    state = _Read(state)
     num_cells = 1 + max((int(name.split(".")[1]) for name in state if name.startswith("cells.")), default=-1)
     cells = (_reductions if space.skeleton == spaces.REDUCTIONS else _stages)(space, state, num_cells)
-    return {
+    params = {
         **cells,
         "stem": {"kernel": _kernel(state, "stem.0.weight")},
         "stem_norm": _norm(state, "stem.1"),
         "classifier_kernel": _array(state, "classifier.weight").T,
         "classifier_bias": _array(state, "classifier.bias"),
     }
+    left = [name for name, value in state.items() if name not in state.names and np.ndim(value) == 4]
+    if left:
+        raise ValueError(
+            f"state dict has {left[0]!r} and {len(left) - 1} more convolutions that {space.name} has no place for; "
+            "is it of another space?"
+        )
+    _check_shapes(space, params, num_cells)
+    return params
+
+
+class _Read(dict):
+    """A state dict that remembers the names asked for."""
+
+    def __init__(self, state):
+        super().__init__(state)
+        self.names = set()
+
+    def __getitem__(self, name):
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+def _check_shapes(space, params, num_cells):
+    """Checks that parameters are those of a supernet of the size that the stem says."""
+    channels, layers, num_classes = supernet.skeleton_sizes(params)
+    layers = num_cells if space.skeleton == spaces.REDUCTIONS else layers
+    sizes = {"channels": channels, "layers": layers, "num_classes": num_classes}
+    wanted = jax.eval_shape(lambda: supernet.init(jax.random.key(0), space, **sizes))
+    for (path, found), shape in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(wanted)):
+        if np.shape(found) != shape.shape:
+            where = "/".join(str(key.key) for key in path)
+            raise ValueError(f"state dict gives {where} the shape {np.shape(found)}; {space.name} needs {shape.shape}")
 
 
 def _stages(space, state, num_cells):
