@@ -5,6 +5,7 @@ own in every layer it passes, and an edge's label takes one of these places, so 
 """
 
 import itertools
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ COLOURS = {
     "dil_conv_3x3": "#2e933c",
     "dil_conv_5x5": "#17591f",
 }
+TITLES = {"normal": "normal cell", "reduce": "reduction cell", None: ""}
 _FAMILIES = {"sep_": "sep_conv_5x5", "dil_": "dil_conv_5x5", "max_": "max_pool_3x3", "avg_": "avg_pool_3x3"}
 _SWEEPS = 24
 _HEIGHTS = {"node": 1.0, "label": 0.62, "bend": 0.34}  # of a place in its layer
@@ -156,13 +158,13 @@ def draw(genotype, axis, title="", *, cell=None, fontsize=6):
     low, high = every.min(axis=0), every.max(axis=0)
     axis.set(xlim=(low[0] - 0.4, high[0] + 0.4), ylim=(high[1] + 0.5, low[1] - 0.5))
     axis.set_title(title, fontsize=fontsize + 1)
-    for (_, _, op), route, label in zip(picture.edges, places.routes, places.labels):
-        axis.add_patch(_arrow(route, op, label[0]))
+    for (_, _, op), route, (x, _) in zip(picture.edges, places.routes, places.labels):
+        axis.add_patch(_arrow(route, op, x))
     for (_, _, op), (x, y) in zip(picture.edges, places.labels):
         if op:
             box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
             style = {"ha": "center", "va": "center", "fontsize": fontsize, "color": colour(op), "bbox": box}
-            axis.text(x, y, _label(op), **style)
+            axis.text(x, y, label(op), **style)
     for name, (x, y) in zip(picture.nodes, places.nodes):
         circle = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "#333333"}
         axis.text(x, y, name, ha="center", va="center", fontsize=fontsize, bbox=circle)
@@ -189,24 +191,37 @@ def _arrow(route, op, label_x):
     return FancyArrowPatch(path=curve, color=line, arrowstyle="-|>", mutation_scale=8, linewidth=1.2 if op else 0.8)
 
 
-def _label(op):
+def label(op):
+    """Returns the name of an operation in a picture.
+
+    >>> label("sep_conv_5x5"), label("nor_conv_3x3"), label("skip_connect")
+    ('sep 5x5', 'conv 3x3', 'skip')
+    """
+    op = re.sub("^(sep|dil)_conv", r"\1", op)
     return op.replace("_connect", "").replace("nor_", "").replace("pool_3x3", "pool").replace("_", " ")
+
+
+def cells_of(genotype):
+    """Returns the cells that a genotype has, as `graph` takes them."""
+    return ("normal", "reduce") if hasattr(genotype, "normal") else (None,)
+
+
+def size(genotype, cell=None):
+    """Returns (layers across, nodes down) that the picture of a cell takes."""
+    every = np.concatenate(layout(graph(genotype, cell)).routes)
+    return tuple((np.ptp(every, axis=0) + np.array([0.8, 1.0])).tolist())
 
 
 def figure(genotype):
     """Returns a matplotlib Figure of a genotype: one panel, or a normal and a reduction cell one below the other."""
     from matplotlib.figure import Figure
 
-    cells = ("normal", "reduce") if hasattr(genotype, "normal") else (None,)
-    sizes = []
-    for cell in cells:
-        every = np.concatenate(layout(graph(genotype, cell)).routes)
-        sizes.append(np.ptp(every, axis=0) + np.array([0.8, 1.0]))
-    width = 0.85 * max(size[0] for size in sizes)
-    heights = [0.42 * size[1] + 0.3 for size in sizes]
+    cells = cells_of(genotype)
+    sizes = [size(genotype, cell) for cell in cells]
+    width = 0.85 * max(across for across, _ in sizes)
+    heights = [0.42 * down + 0.3 for _, down in sizes]
     picture = Figure(figsize=(width, sum(heights)), layout="constrained")
     axes = picture.subplots(len(cells), height_ratios=heights, squeeze=False)[:, 0]
-    titles = {"normal": "normal cell", "reduce": "reduction cell", None: ""}
     for axis, cell in zip(axes, cells):
-        draw(genotype, axis, titles[cell], cell=cell, fontsize=8)
+        draw(genotype, axis, TITLES[cell], cell=cell, fontsize=8)
     return picture

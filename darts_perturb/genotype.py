@@ -17,7 +17,9 @@ __all__ = (
     "draw",
     "format",
     "from_choice",
+    "parameter_free_share",
     "parse",
+    "random",
     "to_choice",
     "to_weights",
 )
@@ -130,3 +132,21 @@ def to_weights(genotype):
     if isinstance(genotype, DartsGenotype):
         return genotype_darts.to_weights(genotype)
     return np.eye(len(spaces.get(genotype.space).ops), dtype=np.float32)[to_choice(genotype)]
+
+
+def random(rng, space):
+    """Returns a cell drawn at random: its operations, and, of the DARTS spaces, two edges into every node.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        space: `space.Space` that `space.get` knows.
+    """
+    if space.skeleton == spaces.STAGES:
+        return from_choice(space, rng.integers(len(space.ops), size=len(space.edges)))
+    return genotype_darts.random(rng, space)
+
+
+def parameter_free_share(genotype):
+    """Returns the share of a cell's operations that have nothing to learn; both cells of a `DartsGenotype` count."""
+    ops = genotype.all_ops if isinstance(genotype, DartsGenotype) else genotype.ops
+    return np.mean([op in spaces.get(genotype.space).parameter_free for op in ops])

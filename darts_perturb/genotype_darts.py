@@ -45,6 +45,11 @@ class DartsGenotype:
         pairs = getattr(self, cell)
         return tuple((source, NUM_INPUTS + place // OPS_PER_NODE, op) for place, (op, source) in enumerate(pairs))
 
+    @property
+    def all_ops(self):
+        """Returns the operations of both cells."""
+        return tuple(op for op, _ in self.normal + self.reduce)
+
     def concat(self, cell):
         """Returns the nodes that "normal" or "reduce" returns."""
         return getattr(self, f"{cell}_concat")
@@ -212,3 +217,15 @@ def to_weights(genotype):
     return {
         cell: (rows[:, None] == np.arange(num_choices)).astype(np.float32) for cell, rows in to_choice(genotype).items()
     }
+
+
+def random(rng, space):
+    """Returns a `DartsGenotype` drawn at random, without `none`; see `genotype.random`."""
+    choice, kept = {}, {}
+    for cell in CELLS:
+        choice[cell] = [rng.choice([i for i, op in enumerate(ops) if op != "none"]) for ops in space.edge_ops(cell)]
+        kept[cell] = np.zeros(len(space.edges), bool)
+        for node in range(NUM_INPUTS, NUM_NODES):
+            into = [index for index, (_, target) in enumerate(space.edges) if target == node]
+            kept[cell][rng.choice(into, OPS_PER_NODE, replace=False)] = True
+    return from_choice(space, choice, kept)

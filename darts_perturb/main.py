@@ -2,7 +2,9 @@
 
 from experiment import app
 
-RUNS = {"textures": "darts_perturb.runs.textures"}
+# one run, seven configs
+SEARCHES = ("textures", "digits", "nb201_cifar10", "darts_cifar10", "s1_s4", "fixed_alpha", "sdarts")
+RUNS = {**dict.fromkeys(SEARCHES, "darts_perturb.runs.selections"), "retrain": "darts_perturb.runs.retrain"}
 
 
 def main(argv=None):

@@ -50,7 +50,7 @@ def removal_scores(params, weights, x, y, *, space, edges=None, official=False, 
         space: `space.Space`.
         edges: the edges wanted, rows of `edges.listed`, which may be traced; all of them if not given.
         official: whether every candidate sees the images in batches and an augmentation of its own.
-        **options: of `masked`.
+        **options: of `masked`; or masked_fn, a function with its arguments and results that is called instead.
 
     Returns:
         Scores [len(edges), ops]; where there are several kinds of cell their edges follow one another, see `edges`.
@@ -85,7 +85,7 @@ def edge_scores(params, weights, x, y, *, space, edges, official=False, **option
         space: `space.Space`.
         edges: rows of `edges.listed`, which may be traced.
         official: see `removal_scores`.
-        **options: of `masked`.
+        **options: see `removal_scores`.
 
     Raises:
         ValueError: see `removal_scores`.
@@ -97,9 +97,9 @@ def edge_scores(params, weights, x, y, *, space, edges, official=False, **option
     return _scores(loss, correct, lambda values, neutral: values, paired=not official)
 
 
-def _with_baseline(params, rows_eo, masked_meo, x, y, *, space, **options):
+def _with_baseline(params, rows_eo, masked_meo, x, y, *, space, masked_fn=None, **options):
     masks = jnp.concatenate([rows_eo[None], masked_meo])
-    return masked(params, masks, x, y, space=space, **options)
+    return (masked_fn or masked)(params, masks, x, y, space=space, **options)
 
 
 def _scores(loss, correct, table, *, paired):
@@ -144,12 +144,9 @@ def masked(
     Raises:
         ValueError: unknown method, or no key where one is needed.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    one_by_one = maps(method)
     if key is None and (official or augment is not None):
         raise ValueError("key is missing: augmentation and official=True draw from it")
-    if method == "auto":
-        method = "map" if jax.default_backend() == "cpu" else "vmap"
     images = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (x, y))
 
     def per_image(mask, key):
@@ -170,10 +167,21 @@ def masked(
         loss, correct = lax.map(batch, (jnp.arange(len(y)), batches))
         return loss.ravel(), correct.ravel().astype(jnp.float32)
 
-    chunk = 1 if method == "map" else min(chunk, len(masks))
+    chunk = 1 if one_by_one else min(chunk, len(masks))
     if official:
         return _in_chunks(per_image, (masks, jax.random.split(key, len(masks))), chunk)
     return _in_chunks(lambda mask: per_image(mask, key), (masks,), chunk)
+
+
+def maps(method):
+    """Returns whether masks are evaluated one by one by a method of METHODS; "auto" does so on a CPU.
+
+    Raises:
+        ValueError: unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    return method == "map" or (method == "auto" and jax.default_backend() == "cpu")
 
 
 def _in_chunks(fn, args, chunk):

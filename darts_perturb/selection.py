@@ -268,22 +268,42 @@ def step(key, state, images, *, space, score_fn, tune_fn=None, tune_calls=0, cri
     def decide_fn(key, state):
         return decide(state, score_fn(key, state.search, next_edge(state), images), criterion=criterion, space=space)
 
-    return advance(key, state, images, decide_fn, len(space.kinds), tune_fn, tune_calls)
+    none, zero = np.int32(-1), np.float32(0)
+    nothing = {"edge": none, "op": none, "accuracy_drop": zero, "loss_rise": zero}
+    return advance(key, state, images, decide_fn, nothing, len(space.kinds), tune_fn, tune_calls)
 
 
-def advance(key, state, images, decide_fn, per_turn, tune_fn=None, tune_calls=0):
-    """Returns the selection after a decision, or after one of the tune_calls that follow per_turn decisions; info."""
+def advance(key, state, images, decide_fn, nothing, per_turn, tune_fn=None, tune_calls=0):
+    """Returns the selection after a decision, or after one of the tune_calls that follow per_turn decisions; info.
+
+    Under a trace both are compiled; else only what comes next runs, and functions that are compiled already are enough.
+
+    Args:
+        key: see `step`.
+        state: see `step`.
+        images: see `step`.
+        decide_fn: (key, state) -> (state, info).
+        nothing: what info holds beside loss and accuracy while tuning.
+        per_turn: decisions between two fine-tunings.
+        tune_fn: see `step`.
+        tune_calls: see `step`.
+    """
     decide_key, tune_key = jax.random.split(jax.random.fold_in(key, state.num_decided))
     if tune_fn is None or not tune_calls:
         return decide_fn(decide_key, state)
-    nothing = jax.tree.map(
-        lambda leaf: jnp.full(leaf.shape, -1 if jnp.issubdtype(leaf.dtype, jnp.integer) else 0, leaf.dtype),
-        jax.eval_shape(decide_fn, decide_key, state)[1],
-    )
 
     def tune():
         supernet, info = tune_fn(tune_key, state.search, images, state.num_tuned)
-        return state._replace(search=supernet, num_tuned=state.num_tuned + 1), nothing | info
+        filled = {
+            name: jnp.asarray(value, jnp.int32 if value == -1 else jnp.float32) for name, value in nothing.items()
+        }
+        return state._replace(search=supernet, num_tuned=state.num_tuned + 1), filled | info
+
+    def decide():
+        return decide_fn(decide_key, state)
 
     turn_over = (state.num_decided > 0) & (state.num_decided % per_turn == 0)
-    return lax.cond(turn_over & (state.num_tuned < tune_calls), tune, lambda: decide_fn(decide_key, state))
+    tunes = turn_over & (state.num_tuned < tune_calls)
+    if isinstance(tunes, jax.core.Tracer):
+        return lax.cond(tunes, tune, decide)
+    return tune() if tunes else decide()

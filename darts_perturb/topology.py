@@ -65,8 +65,9 @@ def step(key, state, images, *, space, score_fn, method="greedy", tune_fn=None, 
         criterion: see `selection.strongest`.
 
     Returns:
-        (State, info): {node, accuracy, loss}; the supernet's before the node was decided, or in training, where node
-        is -1. `selection.kept_edges` reads the result.
+        (State, info): {kind, node, accuracy, loss}: the number of the kind of cell in alphabetical order, the node, and
+        the supernet's accuracy before it was decided, or in training, where kind and node are -1.
+        `selection.kept_edges` reads the result.
 
     Raises:
         ValueError: unknown method or criterion.
@@ -77,7 +78,9 @@ def step(key, state, images, *, space, score_fn, method="greedy", tune_fn=None, 
     def decide_fn(key, state):
         return _decide(key, state, images, space, score_fn, method, criterion)
 
-    return selection.advance(key, state, images, decide_fn, len(space.kinds), tune_fn, tune_calls)
+    return selection.advance(
+        key, state, images, decide_fn, {"node": np.int32(-1)}, len(space.kinds), tune_fn, tune_calls
+    )
 
 
 def _decide(key, state, images, space, score_fn, method, criterion):
@@ -106,10 +109,21 @@ def _decide(key, state, images, space, score_fn, method, criterion):
         return alive, accuracy, jnp.where(whole, found.baseline_loss, loss)
 
     zero = jnp.zeros((), jnp.float32)
-    alive, accuracy, loss = lax.fori_loop(0, size - selection.EDGES_PER_NODE, drop_one, (alive, zero, zero))
+    alive, accuracy, loss = _repeated(size - selection.EDGES_PER_NODE, drop_one, (alive, zero, zero))
     choice = _drop(state.search.choice, rows, ~alive & (jnp.arange(width) < size))
-    targets = jnp.asarray([node for (_, node), _ in groups], jnp.int32)
-    return selection.decided(state, choice), {"node": targets[group], "accuracy": accuracy, "loss": loss}
+    kinds = sorted(space.kinds)
+    names = jnp.asarray([(kinds.index(kind), node) for (kind, node), _ in groups], jnp.int32)
+    told = {"kind": names[group, 0], "node": names[group, 1], "accuracy": accuracy, "loss": loss}
+    return selection.decided(state, choice), told
+
+
+def _repeated(count, fn, carry):
+    """Returns the carry after fn(number, carry), count times; without a trace nothing is compiled."""
+    if isinstance(count, jax.core.Tracer):
+        return lax.fori_loop(0, count, fn, carry)
+    for number in range(int(count)):
+        carry = fn(number, carry)
+    return carry
 
 
 def weakest(scores, criterion, alive):

@@ -4,6 +4,8 @@ import sys
 import threading
 import time
 
+_SHOWN = 6  # values that fit a line
+
 
 class Progress:
     """Shows how far a stage is, also while it computes without saying so; a context manager.
@@ -40,9 +42,9 @@ class Progress:
             self._say(f"done in {time.monotonic() - self._start:.1f} s")
 
     def update(self, num_steps=1, info=None):
-        """Advances by num_steps; info is a dict of numbers to show."""
+        """Advances by num_steps; info is a dict of numbers, the first of which are shown."""
         self._done += num_steps
-        self._words = " ".join(f"{key}={value:.4g}" for key, value in (info or {}).items())
+        self._words = " ".join(f"{key}={value:.4g}" for key, value in [*(info or {}).items()][:_SHOWN])
         if self._bar is not None:
             self._bar.set_postfix_str(self._words, refresh=False)
             self._bar.update(num_steps)

@@ -11,7 +11,7 @@ from tests.experiment import binary
 RUNS = {
     "ntk_asgd": ("averaging", "digits", "eigen_decay", "eps_gap", "layers", "misspecified", "rates"),
     "cqd": ("ask", "countries", "train"),
-    "darts_perturb": ("textures",),
+    "darts_perturb": ("s1_s4", "textures", "retrain"),
 }
 
 

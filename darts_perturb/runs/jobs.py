@@ -1,167 +1,297 @@
-"""The pieces that runs are made of, each resumed by its workdir: search, removal scores, projection, retraining."""
+"""The pieces that runs are made of, each resumed by its workdir: search, removal scores, selection, retraining."""
 
 import functools
+import hashlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from darts_perturb import data, perturb, retraining, search, selection, topology
+from darts_perturb import edges as edges_
 from darts_perturb import genotype as genotypes
-from darts_perturb import perturb, retraining, search, selection
+from darts_perturb.runs.retrained import retrained
+from experiment import mesh
 
-KINDS = ("trained", "fixed")  # what happens to alpha during the search
+FIXED = "fixed"  # a search whose alpha never moves
+SEARCHES = (*search.METHODS, FIXED)
+WAYS = ("magnitude", "perturbation", "one_shot")
+NETWORKS = ("supernet", "own")
 
 
 class Jobs:
-    """The pieces of one run. All share four compiled programs, whatever the seed and the cell."""
+    """The pieces of one run. All share a few compiled programs, whatever the seed and the cell.
+
+    The search, the fine-tuning and the retraining of cells as decided supernets are one program: `steps_per_call`
+    half-steps of a plan. So are the removal scores of an edge of the trained supernet and those of a projection.
+    """
 
     def __init__(self, config, space, dataset, workdir):
         self.config, self.space, self.dataset, self.workdir = config, space, dataset, workdir
-        self.x, self.y = jnp.asarray(dataset.x_train), jnp.asarray(dataset.y_train)
-        self.weight_rows, self.alpha_rows = search.halves(len(self.y))
-        size = config.eval_batch_size
-        rows = self.alpha_rows[: len(self.alpha_rows) // size * size].reshape(-1, size)
-        half_epoch = len(self.weight_rows) // config.batch_size
-        self.half_epoch = -(-half_epoch // config.steps_per_call) * config.steps_per_call  # in whole calls
-        self.held_out = self.x[rows], self.y[rows]
-        self.settings = search.Settings(
-            alpha_learning_rate=config.search.alpha_learning_rate,
-            alpha_weight_decay=config.search.alpha_weight_decay,
-        )
+        self.dtype = jnp.dtype(config.dtype)
+        self.mesh = _mesh(config.batch_size, config.eval_batch_size)
+        self.dataset = data.on_devices(dataset, self.mesh)
+        weight_rows, alpha_rows = search.halves(len(dataset.y_train))
+        self.images = search.Images(self.dataset.x_train, self.dataset.y_train, weight_rows, alpha_rows)
+        unit = 2 if "second_order" in config.searches else 1  # whose two half-steps are one step
+        epoch_steps = len(weight_rows) // config.batch_size
+        self.epoch_steps, self.call_steps = _calls(epoch_steps, config.steps_per_call, unit)
+        self.settings = search.Settings(**{name: config.search[name] for name in search.Settings._fields})
         sizes = {"channels": config.channels, "layers": config.layers, "num_classes": dataset.num_classes}
-        self.init = jax.jit(functools.partial(search.init, space=space, **sizes), static_argnames="affine")
-        self.weight_plan = jax.jit(search.weight_plan, static_argnames=("batch_size", "num_steps"))
-        self.bilevel_plan = jax.jit(search.bilevel_plan, static_argnames=("batch_size", "num_steps"))
-        self.steps = jax.jit(functools.partial(search.steps, space=space, shift=config.shift, flip=config.flip))
-        self.removal = jax.jit(functools.partial(perturb.removal_scores, space=space, method=config.projection.method))
-        self.decide = jax.jit(functools.partial(selection.decide, criterion=config.projection.criterion))
-        self.losses = jax.jit(functools.partial(search.losses, space=space))
+        self.init = jax.jit(functools.partial(search.init, space=space, **sizes))
+        self.augment = functools.partial(data.augment, shift=config.shift, flip=config.flip, fill=dataset.black)
+        self.steps = jax.jit(
+            functools.partial(search.steps, space=space, augment=self.augment, dtype=self.dtype),
+            static_argnames="method",
+        )
+        self.watch = jax.jit(functools.partial(search.watch, space=space))
+        options = {"space": space, "dtype": self.dtype, "method": config.projection.method}
+        self.masked = jax.jit(functools.partial(perturb.masked, **options))
+        score = {"space": space, "batch_size": config.eval_batch_size}
+        if config.projection.official:
+            score |= {**options, "official": True, "augment": self.augment}
+            self.removal = jax.jit(functools.partial(selection.removal, **score))
+            self.topology_scores = jax.jit(functools.partial(topology.removal, **score))
+        else:
+            self.removal = functools.partial(selection.removal, **score, masked_fn=self._masked)
+            self.topology_scores = functools.partial(topology.removal, **score, masked_fn=self._masked)
 
-    def plan(self, key, rows, num_steps, rates, *, bilevel):
-        """Returns num_steps steps of the weights over some rows, each after a step of alpha where bilevel."""
-        options = {
-            "batch_size": self.config.batch_size,
-            "num_steps": num_steps,
-            "learning_rate": rates[0],
-            "final_learning_rate": rates[1],
-        }
-        if bilevel:
-            return self.bilevel_plan(key, rows, self.alpha_rows, **options)
-        return self.weight_plan(key, rows, **options)
+    def _masked(self, params, masks, x, y, *, key, **_):
+        """Returns what `perturb.masked` does, batch by batch: one small program for scores of every kind."""
+        maps = perturb.maps(self.config.projection.method)
+        chunk = 1 if maps else min(perturb.CHUNK, len(masks))
+        whole = [np.arange(start, start + chunk) % len(masks) for start in range(0, len(masks), chunk)]
+        parts = []
+        for number in range(len(y)):
+            batch = x[number : number + 1], y[number : number + 1]
+            if self.mesh is not None:
+                batch = tuple(_along(self.mesh, leaf, 1) for leaf in batch)
+                params, masks = jax.device_put((params, masks), _on_all(self.mesh))
+            batch_key = jax.random.fold_in(key, number)
+            found = [self.masked(params, masks[rows], *batch, key=batch_key) for rows in whole]
+            parts.append([jnp.concatenate(each)[: len(masks)] for each in zip(*found)])
+        return tuple(jnp.concatenate(each, axis=1) for each in zip(*parts))
 
-    def call(self, key, state, plan, start):
-        """Returns (state, info) after one compiled call: the half-steps of a plan from number `start` on."""
-        part = jax.tree.map(lambda leaf: leaf[start : start + self.config.steps_per_call], plan)
-        return self.steps(key, state, self.x, self.y, part, self.settings, start)
-
-    def search(self, kind, seed):
-        """Returns the state after a search with alpha trained or fixed; both start from the same weights."""
+    def search(self, name, seed):
+        """Returns the state after a search; all searches of a seed start from the same weights and alpha."""
         config = self.config.search
         init_key, plan_key, step_key = jax.random.split(jax.random.key(seed), 3)
-        state = self.init(init_key)
-        rates = config.learning_rate, config.final_learning_rate
-        num_steps = config.epochs * self.half_epoch
-        plan = self.plan(plan_key, self.weight_rows, num_steps, rates, bilevel=kind == "trained")
+        num_steps = config.epochs * self.epoch_steps
+        recipe = {"learning_rate": config.learning_rate, "final_learning_rate": config.final_learning_rate}
+        if name.startswith("sdarts"):
+            recipe["epsilon"] = tuple(config.epsilon)
+        plan = self._plan(plan_key, num_steps, name != FIXED, **recipe)
 
         def step(state, start):
-            state, info = self.call(step_key, state, plan, start)
-            mean = search.op_weights(state.alpha, state.choice).mean(axis=0)
-            return state, {**info, **{f"weight_{op}": mean[index] for index, op in enumerate(self.space.ops)}}
+            method = "first_order" if name == FIXED else name
+            state, info = self._call(step_key, state, plan, start, method=method)
+            weights = np.asarray(edges_.flat(search.op_weights(state.alpha, state.choice)))
+            shown = {f"weight_{row}_{place}": value for (row, place), value in np.ndenumerate(weights)}
+            return state, {**info, **self.watch(state.alpha, state.choice), **shown}
 
         return self.workdir.loop(
-            f"search_{kind}_{seed}",
-            state,
+            f"search_{name}_{seed}",
+            self.init(init_key),
             step,
             num_steps=len(plan.for_alpha),
-            steps_per_call=self.config.steps_per_call,
+            steps_per_call=self.call_steps,
         )
 
-    def strengths(self, kind, seed, state):
-        """Returns what every removal costs a searched supernet: {accuracy_drop, loss_rise and their _se: [e, o]}."""
-        weights = search.op_weights(state.alpha, state.choice)
+    def _plan(self, key, num_steps, bilevel, **recipe):
+        """Returns num_steps steps of the weights over half of the images, each after a step of alpha where bilevel."""
+        options = {"batch_size": self.config.batch_size, "num_steps": num_steps, "epoch_steps": self.epoch_steps}
+        rows = self.images.weight_rows, self.images.alpha_rows
+        if bilevel:
+            return self._spread(search.bilevel_plan(key, *rows, **options, **recipe))
+        return self._spread(search.weight_plan(key, rows[0], **options, **recipe))
+
+    def _spread(self, plan):
+        """Returns a plan whose batches lie on all devices of the mesh."""
+        return plan if self.mesh is None else plan._replace(index=_along(self.mesh, plan.index, 1))
+
+    def _call(self, key, state, plan, start, **options):
+        """Returns (state, info) after one compiled call: the half-steps of a plan from number `start` on."""
+        part = jax.tree.map(lambda leaf: leaf[start : start + self.call_steps], plan)
+        if self.mesh is not None:  # a state read back lies on one device
+            state = jax.device_put(state, _on_all(self.mesh))
+        return self.steps(key, state, self.images.x, self.images.y, part, self.settings, start, **options)
+
+    def strengths(self, name, seed, state):
+        """Returns the `perturb.Scores` of a searched supernet, every removal on every edge, and logs them."""
+        key = jax.random.fold_in(jax.random.key(seed), 3)
+        listed = edges_.listed(self.space)
 
         def compute():
             parts = [
-                self.removal(state.params, weights, *self.held_out, edges=jnp.asarray([edge]))
-                for edge in range(len(self.space.edges))
+                self.removal(jax.random.fold_in(key, row), state, jnp.asarray([row]), self.images)
+                for row in range(len(listed))
             ]
-            return {
-                "accuracy_drop": jnp.concatenate([part.baseline_accuracy - part.accuracy for part in parts]),
-                "accuracy_se": jnp.concatenate([part.accuracy_se for part in parts]),
-                "loss_rise": jnp.concatenate([part.loss - part.baseline_loss for part in parts]),
-                "loss_se": jnp.concatenate([part.loss_se for part in parts]),
-            }
+            whole = {name: jnp.concatenate([getattr(part, name) for part in parts]) for name in parts[0]._fields[:4]}
+            return whole | {name: getattr(parts[0], name) for name in parts[0]._fields[4:]}
 
-        table = self.workdir.stage(f"strengths_{kind}_{seed}", compute)
-        for edge in range(len(self.space.edges)):
-            for index, op in enumerate(self.space.ops):
-                values = {name: float(value[edge, index]) for name, value in table.items()}
-                row = edge * len(self.space.ops) + index
-                weight = float(weights[edge, index])
-                self.workdir.log(f"strengths_{kind}_{seed}", row, edge=edge, op=op, weight=weight, **values)
-        return table
+        stage = f"strengths_{name}_{seed}"
+        scores = perturb.Scores(**self.workdir.stage(stage, compute))
+        weights = np.asarray(edges_.flat(search.op_weights(state.alpha, state.choice)))
+        cases = [(row, edge, place, op) for row, edge in enumerate(listed) for place, op in enumerate(edge.ops)]
+        for number, (row, edge, place, op) in enumerate(cases):
+            self.workdir.log(
+                stage,
+                number,
+                row=row,
+                kind=edge.kind,
+                source=edge.source,
+                target=edge.target,
+                op=op,
+                weight=float(weights[row, place]),
+                accuracy_drop=float(scores.baseline_accuracy - scores.accuracy[row, place]),
+                accuracy_se=float(scores.accuracy_se[row, place]),
+                loss_rise=float(scores.loss[row, place] - scores.baseline_loss),
+                loss_se=float(scores.loss_se[row, place]),
+            )
+        return scores
 
-    def perturbation(self, kind, seed, state):
-        """Returns the cell that projection selects, its supernet tuned between two projections."""
-        config, num_edges = self.config.projection, len(self.space.edges)
-        order_key, plan_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 3)
-        rates, num_steps = (config.learning_rate,) * 2, config.tune_epochs * self.half_epoch
-        plans = [
-            self.plan(key, self.weight_rows, num_steps, rates, bilevel=kind == "trained")
-            for key in jax.random.split(plan_key, num_edges)
-        ]
-        calls = len(plans[0].for_alpha) // self.config.steps_per_call
+    def select(self, way, name, seed, state, scores):
+        """Returns the genotype that a way of selection finds in a searched supernet.
 
-        def step(state, number):
-            edge, call = divmod(number, calls + 1)
-            if call == 0:
-                weights = search.op_weights(state.search.alpha, state.search.choice)
-                edges = selection.next_edge(state)
-                scores = self.removal(state.search.params, weights, *self.held_out, edges=edges)
-                return self.decide(state, scores)
-            key = jax.random.fold_in(step_key, edge)
-            tuned, info = self.call(key, state.search, plans[edge], (call - 1) * self.config.steps_per_call)
-            return state._replace(search=tuned), info
-
-        # the last projection needs no tuning
-        num_steps = num_edges * (calls + 1) - calls
-        start = selection.init(order_key, state, self.space)
-        end = self.workdir.loop(f"projection_{kind}_{seed}", start, step, num_steps=num_steps)
-        return genotypes.from_choice(self.space, end.search.choice)
-
-    def retrain(self, genotype):
-        """Returns the test accuracy of a cell trained from new weights, [retrain seeds].
-
-        The weights of the best validation epoch are tested, once.
+        Args:
+            way: of WAYS.
+            name: of the search.
+            seed: of the search.
+            state: `search.State` after it.
+            scores: of `strengths`.
         """
-        config, size = self.config.retrain, self.config.steps_per_call
-        code, accuracies = "".join(map(str, genotypes.to_choice(genotype))), []
-        rates, epoch_steps = (config.learning_rate, config.final_learning_rate), 2 * self.half_epoch
-        for seed in range(config.seeds):
-            # the same keys for every cell: cells are compared in pairs
-            init_key, plan_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 2), 3)
-            state = retraining.init(self.init(init_key, affine=config.affine), genotype)
-            rows = jnp.arange(len(self.y))
-            plan = self.plan(plan_key, rows, config.epochs * epoch_steps, rates, bilevel=False)
+        if way == "magnitude":
+            choice = selection.magnitude(state.alpha, self.space)
+            return genotypes.from_choice(self.space, choice, selection.magnitude_edges(state.alpha, self.space))
+        config = self.config.projection
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 4)
+        calls = config.tune_epochs * self.epoch_steps * (1 if name == FIXED else 2) // self.call_steps
+        calls = calls if way == "perturbation" else 0
+        tuning = {"tune_fn": functools.partial(self._tune, name != FIXED), "tune_calls": calls}
+        order = selection.gap_order(scores, self.space, config.criterion) if config.order == "gap" else config.order
+        has_topology = len(self.space.kinds) > 1
+        projected = self.workdir.loop(
+            f"{way}_{name}_{seed}",
+            selection.init(keys[0], state, self.space, order),
+            lambda state, _: selection.step(
+                keys[1],
+                state,
+                self.images,
+                space=self.space,
+                score_fn=self.removal,
+                criterion=config.criterion,
+                **tuning,
+            ),
+            num_steps=selection.num_steps(self.space, calls, tune_last=has_topology),
+        )
+        choice = projected.search.choice
+        if not has_topology:
+            return genotypes.from_choice(self.space, choice)
+        ended = self.workdir.loop(
+            f"{way}_topology_{name}_{seed}",
+            topology.init(keys[2], projected.search, self.space),
+            lambda state, _: topology.step(
+                keys[3],
+                state,
+                self.images,
+                space=self.space,
+                score_fn=self.topology_scores,
+                method=config.topology,
+                criterion=config.criterion,
+                **tuning,
+            ),
+            num_steps=topology.num_steps(self.space, calls),
+        )
+        return genotypes.from_choice(self.space, choice, selection.kept_edges(ended.search.choice))
 
-            def step(state, epoch, step_key=step_key, plan=plan):
-                trained = state.search
-                for start in range(epoch * epoch_steps, (epoch + 1) * epoch_steps, size):
-                    trained, info = self.call(step_key, trained, plan, start)
-                accuracy = self.accuracy(trained.params, trained, self.dataset.x_valid, self.dataset.y_valid)
-                state = retraining.keep_best(state._replace(search=trained), accuracy, epoch + 1)
-                return state, {"loss": info["loss"][-1], "valid_accuracy": accuracy}
+    def _tune(self, train_alpha, key, state, _, call):
+        """Returns the `search.State` after one call of the fine-tuning, and its means: see `selection.step`."""
+        config = self.config.projection
+        plan_key, step_key = jax.random.split(key)
+        rates = {"learning_rate": config.learning_rate, "final_learning_rate": config.learning_rate}
+        plan = self._plan(plan_key, config.tune_epochs * self.epoch_steps, train_alpha, **rates)
+        state, info = self._call(step_key, state, plan, int(call) * self.call_steps)
+        return state, {name: info[name].mean() for name in ("loss", "accuracy")}
 
-            state = self.workdir.loop(f"retrain_{code}_{seed}", state, step, num_steps=config.epochs)
-            accuracies.append(self.accuracy(state.best_params, state.search, self.dataset.x_test, self.dataset.y_test))
-        return np.asarray(accuracies)
+    def retrain(self, genotype, seeds):
+        """Returns the test accuracy of a cell trained from new weights, [seeds]; the epoch is that of the best
+        validation accuracy. All cells of one seed see the same batches, so they are compared in pairs."""
+        train = self._retrain_own if self.config.retrain.network == "own" else self._retrain_decided
+        return np.asarray([train(genotype, seed) for seed in range(seeds)])
+
+    def _retrain_own(self, genotype, seed):
+        stage = f"retrain_{code(genotype)}_{seed}"
+        return retrained(self.workdir, stage, genotype, self.dataset, self.config, seed)["test_accuracy"]
+
+    def _retrain_decided(self, genotype, seed):
+        """Returns the test accuracy of a cell trained as a supernet whose edges are all decided."""
+        config, epoch_steps = self.config.retrain, 2 * self.epoch_steps
+        init_key, plan_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 2), 3)
+        state = retraining.init(self.init(init_key), genotype)
+        plan = search.weight_plan(
+            plan_key,
+            jnp.arange(len(self.images.y)),
+            batch_size=self.config.batch_size,
+            num_steps=config.epochs * epoch_steps,
+            learning_rate=config.learning_rate,
+            final_learning_rate=config.final_learning_rate,
+        )
+        plan = self._spread(plan)
+
+        def step(state, epoch):
+            trained = state.search
+            for start in range(epoch * epoch_steps, (epoch + 1) * epoch_steps, self.call_steps):
+                trained, info = self._call(step_key, trained, plan, start)
+            accuracy = self.accuracy(trained.params, trained, self.dataset.x_valid, self.dataset.y_valid)
+            state = retraining.keep_best(state._replace(search=trained), accuracy, epoch + 1)
+            return state, {"loss": info["loss"][-1], "valid_accuracy": accuracy}
+
+        stage = f"retrain_{code(genotype)}_{seed}"
+        state = self.workdir.loop(stage, state, step, num_steps=config.epochs)
+        return self.accuracy(state.best_params, state.search, self.dataset.x_test, self.dataset.y_test)
 
     def accuracy(self, params, state, x, y):
         """Returns the share of images whose label is found; every image counts once, in batches of one size."""
-        weights, size, correct = search.op_weights(state.alpha, state.choice), self.config.eval_batch_size, []
+        masks = edges_.flat(search.op_weights(state.alpha, state.choice))[None]
+        size, key, correct = self.config.eval_batch_size, jax.random.key(0), []
         for start in range(0, len(y), size):
             # the last batch reaches back, so that it is as large as the others
             first = min(start, len(y) - size)
-            _, found = self.losses(params, weights, x[first : first + size], y[first : first + size])
-            correct.append(np.asarray(found)[start - first :])
+            batch = x[None, first : first + size], y[None, first : first + size]
+            _, found = self._masked(params, masks, *batch, key=key)
+            correct.append(np.asarray(found)[0, start - first :])
         return np.concatenate(correct).mean(dtype=np.float32)
+
+
+def code(genotype):
+    """Returns a short name of a genotype for files and stages."""
+    if isinstance(genotype, genotypes.DartsGenotype):
+        return hashlib.sha256(genotypes.format(genotype).encode()).hexdigest()[:10]
+    return "".join(map(str, genotypes.to_choice(genotype)))
+
+
+def _calls(epoch_steps, steps_per_call, unit=1):
+    """Returns (steps an epoch, half-steps a call): an epoch in whole calls of about steps_per_call half-steps.
+
+    A call is a multiple of `unit`, and the epoch is rounded to whole calls.
+    """
+    calls = -(-epoch_steps // steps_per_call)
+    size = max(unit, unit * round(epoch_steps / calls / unit))
+    return calls * size, size
+
+
+def _mesh(*sizes):
+    """Returns the mesh of the most devices that divide every batch size, None where that is one."""
+    count = max(n for n in range(1, jax.device_count() + 1) if all(size % n == 0 for size in sizes))
+    return None if count == 1 else mesh.data_mesh(count)
+
+
+def _on_all(devices):
+    """Returns the placement of an array that every device of a mesh has as a copy."""
+    return jax.sharding.NamedSharding(devices, jax.sharding.PartitionSpec())
+
+
+def _along(devices, array, axis):
+    """Returns an array spread over the devices of a mesh along one of its axes."""
+    spec = jax.sharding.PartitionSpec(*[None] * axis, mesh.AXIS)
+    return jax.device_put(array, jax.sharding.NamedSharding(devices, spec))

@@ -186,3 +186,23 @@ def test_a_cell_is_written_node_by_node_whatever_the_order_of_the_edges():
     kept = {kind: np.array([source < 2 for source, _ in found.edges]) for kind in KINDS}
     cell = genotype.from_choice(found, {kind: np.zeros(14, int) for kind in KINDS}, kept)
     assert cell.normal == (("skip_connect", 0), ("skip_connect", 1)) * 4
+
+
+@pytest.mark.parametrize("name", ["nas_bench_201", "darts", "s1", "s2", "s3", "s4"])
+def test_random_cells_lie_in_their_space_and_differ(name):
+    rng = np.random.default_rng(0)
+    cells = [genotype.random(rng, space.get(name)) for _ in range(30)]
+    assert len(set(cells)) > 25
+    assert all(genotype.parse(genotype.format(cell), name) == cell for cell in cells)
+    if name == "s3":
+        assert not any("none" in cell.all_ops for cell in cells)
+    again = np.random.default_rng(0)
+    assert [genotype.random(again, space.get(name)) for _ in range(30)] == cells
+
+
+def test_the_share_of_operations_with_nothing_to_learn():
+    text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_3x3~2|"
+    assert genotype.parameter_free_share(genotype.parse(text)) == 0.5
+    pairs = (("sep_conv_3x3", 0), ("skip_connect", 1)) * 4
+    reduce = (("dil_conv_5x5", 0), ("sep_conv_3x3", 1)) * 4
+    assert genotype.parameter_free_share(genotype.DartsGenotype("darts", pairs, reduce)) == 0.25

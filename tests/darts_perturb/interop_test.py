@@ -69,10 +69,10 @@ def test_a_state_dict_that_does_not_fit_is_refused(state):
     with pytest.raises(ValueError, match="has 0 cells: need 3 N"):
         interop.from_reference(SPACE, {})
     more = state | {"cells.0.edges.1<-0.4.op.1.weight": np.zeros((4, 4, 3, 3))}
-    with pytest.raises(ValueError, match=r"has 'cells.0.edges.1<-0.4.op.1.weight' and 0 more .* is it of another space"):
+    with pytest.raises(ValueError, match=r"has 'cells.0.edges.1<-0.4.op.1.weight' and 0 more .* of another space"):
         interop.from_reference(SPACE, more)
     wide = state | {"classifier.weight": np.zeros((10, 7)), "classifier.bias": np.zeros(10)}
     with pytest.raises(ValueError, match=r"classifier_kernel the shape \(7, 10\); nas_bench_201 needs \(16, 10\)"):
         interop.from_reference(SPACE, wide)
-    with pytest.raises(ValueError, match="no 'cells.0._ops.0"):
+    with pytest.raises(ValueError, match=r"no 'cells\.0\._ops\.0"):
         interop.from_reference(space.get("darts"), state)

@@ -181,6 +181,17 @@ def test_a_selection_projects_tunes_and_resumes_in_the_middle(toy_run):
     assert all(jax.tree.leaves(moved))
 
 
+def test_without_a_trace_only_what_comes_next_runs_and_it_is_the_same(toy_run):
+    found, start, step, images = toy_run
+    traced, told = run_steps(step, start, images, len(found.kinds) + 3)
+    plain, infos = run_steps(step.__wrapped__, start, images, len(found.kinds) + 3)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), plain, traced)
+    for info, expected in zip(infos, told):
+        assert info.keys() == expected.keys()
+        assert int(info["edge"]) == int(expected["edge"])
+        np.testing.assert_allclose(info["loss"], expected["loss"], rtol=1e-5)
+
+
 def test_the_calls_of_the_fine_tuning_are_numbered_and_share_a_key():
     def tune_fn(key, state, images, call):
         return state, {"loss": call.astype(jnp.float32), "accuracy": jax.random.uniform(key)}

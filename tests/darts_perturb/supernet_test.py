@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from darts_perturb import space, supernet
+from darts_perturb.layers import windows
 
 SPACE = space.get("nas_bench_201")
 IMAGES = jax.random.normal(jax.random.key(1), (3, 8, 8, 3))
@@ -76,3 +77,19 @@ def test_images_that_do_not_fit_are_refused(shape):
 def test_op_weights_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"weights of shape \(5, 6\)"):
         supernet.apply(init(), jnp.zeros((5, 6)), IMAGES, space=SPACE)
+
+
+def test_the_forms_of_a_cpu_and_of_an_accelerator_are_one_function(monkeypatch):
+    small = space.Space("small", ("skip_connect", "nor_conv_3x3", "avg_pool_3x3"), ((0, 1), (0, 2), (1, 2)))
+    params = supernet.init(jax.random.key(0), small, channels=2, layers=2, num_classes=5)
+    weights = jax.nn.softmax(jax.random.normal(jax.random.key(2), (3, 3)))
+
+    def gradients(accelerator):
+        monkeypatch.setattr(windows, "on_accelerator", lambda: accelerator)
+
+        def value(params, weights):
+            return jnp.sin(supernet.apply(params, weights, IMAGES, space=small)).sum()
+
+        return jax.jit(jax.value_and_grad(value, argnums=(0, 1)))(params, weights)
+
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), gradients(False), gradients(True))

@@ -92,6 +92,18 @@ def test_greedy_and_independent_differ_where_edges_stand_in_for_one_another():
     assert not np.array_equal(edges.flat(greedy.search.choice), edges.flat(independent.search.choice))
 
 
+def test_without_a_trace_it_is_the_same():
+    start = topology.init(jax.random.key(0), decided_state(), SPACE)
+    args = jax.random.key(2), start, None
+    options = {"space": SPACE, "score_fn": score_fn, "method": "greedy"}
+    plain, told = topology.step(*args, **options)
+    traced, expected = jax.jit(functools.partial(topology.step, **options))(*args)
+    np.testing.assert_array_equal(edges.flat(plain.search.choice), edges.flat(traced.search.choice))
+    assert told.keys() == expected.keys()
+    assert [int(told[name]) for name in ("kind", "node")] == [int(expected[name]) for name in ("kind", "node")]
+    assert int(told["kind"]) == 0
+
+
 def test_same_key_same_topology_and_another_order_by_another():
     one, order, _ = select("greedy", key=1)
     again, same_order, _ = select("greedy", key=1)

@@ -24,3 +24,10 @@ def test_a_stage_that_fails_is_not_done(capsys):
     except ValueError:
         pass
     assert capsys.readouterr().err == "[gram] from step 3\n"
+
+
+def test_a_line_shows_the_first_of_many_values(capsys):
+    with Progress("search", total=1, every_s=0.05) as progress:
+        progress.update(1, {f"v{number}": number for number in range(200)})
+        time.sleep(0.12)
+    assert capsys.readouterr().err.splitlines()[1].endswith("v0=0 v1=1 v2=2 v3=3 v4=4 v5=5")

@@ -1,0 +1,29 @@
+"""DARTS, DARTS-PT and fixed alpha in the DARTS space on CIFAR-10; the selected cells retrained by the paper's recipe.
+
+python -m darts_perturb.main --config=configs/darts_perturb/darts_cifar10.py:runlocal --workdir=DIR
+    --config.data_path=FOLDER
+"""
+
+from configs import common
+
+
+def get_config(arg=""):
+    """Returns the config; arg takes runlocal and smoke."""
+    args = common.parse_arg(arg, runlocal=False, smoke=False)
+    config = common.architecture_search("darts_cifar10", "darts", "files")
+    common.cifar(config)
+    config.retrain.random_cells = 0
+    if args.runlocal:
+        common.small_search(config, "digits", epochs=5)
+        config.seeds = (0,)
+        config.selections = ("magnitude", "perturbation")
+        config.projection.tune_epochs = 1
+        config.retrain.seeds = 1
+    if args.smoke:
+        common.smoke_search(config)
+    return config
+
+
+def sweep():
+    """Returns overrides: ways to choose the two edges into a node."""
+    return [{"projection.topology": way} for way in ("greedy", "independent", "official")]

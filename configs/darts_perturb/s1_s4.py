@@ -1,0 +1,27 @@
+"""DARTS, DARTS-PT and fixed alpha in the reduced spaces S1 to S4 (Zela et al. 2020, arXiv:1909.09656).
+
+python -m darts_perturb.main --config=configs/darts_perturb/s1_s4.py:runlocal --workdir=DIR --config.space=s2
+"""
+
+from configs import common
+
+
+def get_config(arg=""):
+    """Returns the config; arg takes runlocal and smoke."""
+    args = common.parse_arg(arg, runlocal=False, smoke=False)
+    config = common.architecture_search("s1_s4", "s2", "files")
+    common.cifar(config)
+    config.retrain.random_cells = 0
+    if args.runlocal:
+        common.small_search(config, "digits", epochs=10)
+        config.seeds = (0,)
+        config.projection.tune_epochs = 1
+        config.retrain.random_cells = 5
+    if args.smoke:
+        common.smoke_search(config)
+    return config
+
+
+def sweep():
+    """Returns overrides: every space. Give the images by --config.data_path; CIFAR-100 and SVHN are read alike."""
+    return [{"space": f"s{number}"} for number in (1, 2, 3, 4)]
