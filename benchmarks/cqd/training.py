@@ -10,18 +10,15 @@ each process, which other work on the machine disturbs less; `taskset -c 0` befo
 """
 
 import functools
-import json
 import os
-import pathlib
 import statistics
-import subprocess
 import time
 
 import jax
 import jax.numpy as jnp
 from absl import app, flags, logging
 
-from benchmarks import timing
+from benchmarks import peers, timing
 from benchmarks.cqd import training_peer as peer
 from cqd import predictor, training
 
@@ -72,26 +69,6 @@ def products():
     return functools.partial(run, points)
 
 
-def start_torch(python):
-    """Returns torch's version and the function of (candidate, num_triples, num_epochs) that gives {"loss", "cpu_s"}."""
-    command = [python, str(pathlib.Path(peer.__file__))]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def read():
-        line = process.stdout.readline()
-        if not line:
-            raise ValueError(f"{python} ended with status {process.wait()}")
-        return json.loads(line)
-
-    def train(candidate, num_triples, num_epochs):
-        request = {"candidate": candidate, "num_triples": num_triples, "num_epochs": num_epochs}
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        return read()
-
-    return read()["torch"], train
-
-
 def _metered(fn, cpu_s):
     """Calls a function and notes its processor time: that of this process, or what another one says of itself."""
     start = time.process_time()
@@ -106,13 +83,14 @@ def main(_):
     candidates = {_OURS: functools.partial(trainer(num_triples), 1), "three products": products()}
     version = f"left out: no --{_TORCH.name}"
     if _TORCH.value:
-        version, train = start_torch(_TORCH.value)
+        first, train = peers.start(_TORCH.value, peer.__file__)
+        version = first["torch"]
         ours = trainer(peer.BATCH)(3)
         for name in peer.CANDIDATES:
-            theirs = train(name, peer.BATCH, 3)["loss"]
+            theirs = train(candidate=name, num_triples=peer.BATCH, num_epochs=3)["loss"]
             if abs(theirs / ours - 1) > 1e-4:
                 raise ValueError(f"{name}: a loss of {theirs} after three steps, ours {ours}")
-            candidates[name] = functools.partial(train, name, num_triples, 1)
+            candidates[name] = functools.partial(train, candidate=name, num_triples=num_triples, num_epochs=1)
     cpu_s = {name: [] for name in candidates}
     metered = {name: functools.partial(_metered, fn, cpu_s[name]) for name, fn in candidates.items()}
     times = timing.alternate(metered, _REPEATS.value)

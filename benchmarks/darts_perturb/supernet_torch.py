@@ -1,8 +1,9 @@
-"""A DARTS cell and the NAS-Bench-201 supernet by PyTorch, in PyTorch's own environment.
+"""The DARTS and NAS-Bench-201 supernets by PyTorch, in PyTorch's own environment.
 
-Written after arXiv:1806.09055 and 2001.00326 with what PyTorch users use: `torch.nn` modules, channels_last. Started by
-`benchmarks.darts_perturb.supernet` with the interpreter that has torch. Reads one JSON line {"case", "batch"} at a
-time, computes one forward pass and all gradients, and answers with {"cpu_s", "wall_s"}. Imports nothing from here.
+Written after arXiv:1806.09055 and 2001.00326 with what PyTorch users use: `torch.nn` modules, channels_last,
+`torch.optim`. Started by `benchmarks.darts_perturb.supernet` with the interpreter that has torch. Reads one JSON line
+{"case", "batch", "count", "lean"} at a time and answers with {"cpu_s", "wall_s", "parameters"}. Imports nothing from
+here.
 """
 
 import importlib.metadata
@@ -11,15 +12,14 @@ import os
 import sys
 import time
 
-CHANNELS, SIDE, CLASSES = 16, 32, 10
-CASES = ("cell", "nb201")
+CHANNELS, SIDE, CLASSES, LAYERS = 16, 32, 10, 8
+CASES = ("cell", "nb201", "darts")
 
 
 def modules():
-    """Returns {case: function of a batch size that gives the function to time}."""
+    """Returns {case: module}: a module takes what it reads, then its op weights."""
     import torch
     from torch import nn
-    from torch.nn import functional
 
     def norm(channels, affine=False):
         return nn.BatchNorm2d(channels, affine=affine, track_running_stats=False)
@@ -30,26 +30,38 @@ def modules():
     def relu_conv_norm(num_in, num_out, size, stride=1, affine=False):
         return nn.Sequential(nn.ReLU(), conv(num_in, num_out, size, stride), norm(num_out, affine))
 
-    def separable(size, dilation):
+    def separable(channels, size, stride, dilation=1):
         border = dilation * (size // 2)
-        depthwise = nn.Conv2d(CHANNELS, CHANNELS, size, padding=border, dilation=dilation, groups=CHANNELS, bias=False)
-        return nn.Sequential(nn.ReLU(), depthwise, conv(CHANNELS, CHANNELS, 1), norm(CHANNELS))
+        depthwise = nn.Conv2d(channels, channels, size, stride, border, dilation, groups=channels, bias=False)
+        return nn.Sequential(nn.ReLU(), depthwise, conv(channels, channels, 1), norm(channels))
 
-    def pool(kind):
-        return nn.AvgPool2d(3, 1, 1, count_include_pad=False) if kind == "avg" else nn.MaxPool2d(3, 1, 1)
+    def pool(kind, stride=1):
+        return nn.AvgPool2d(3, stride, 1, count_include_pad=False) if kind == "avg" else nn.MaxPool2d(3, stride, 1)
+
+    class Halved(nn.Module):
+        """Half of the channels from the even pixels, half from the odd ones."""
+
+        def __init__(self, num_in, num_out):
+            super().__init__()
+            self.even, self.odd = (conv(num_in, num_out // 2, 1, 2) for _ in range(2))
+            self.norm = norm(num_out)
+
+        def forward(self, x):
+            x = torch.relu(x)
+            return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1))
 
     class DartsEdge(nn.Module):
-        def __init__(self):
+        def __init__(self, channels, stride):
             super().__init__()
             self.ops = nn.ModuleList(
                 [
-                    nn.Sequential(pool("max"), norm(CHANNELS)),
-                    nn.Sequential(pool("avg"), norm(CHANNELS)),
-                    nn.Identity(),
-                    nn.Sequential(separable(3, 1), separable(3, 1)),
-                    nn.Sequential(separable(5, 1), separable(5, 1)),
-                    separable(3, 2),
-                    separable(5, 2),
+                    *(nn.Sequential(pool(kind, stride), norm(channels)) for kind in ("max", "avg")),
+                    nn.Identity() if stride == 1 else Halved(channels, channels),
+                    *(
+                        nn.Sequential(separable(channels, size, stride), separable(channels, size, 1))
+                        for size in (3, 5)
+                    ),
+                    *(separable(channels, size, stride, dilation=2) for size in (3, 5)),
                 ]
             )
 
@@ -57,18 +69,41 @@ def modules():
             return sum(weight * op(x) for weight, op in zip(weights, self.ops))
 
     class DartsCell(nn.Module):
-        def __init__(self):
+        def __init__(self, channels, reduces=False):
             super().__init__()
-            self.edges = nn.ModuleList(DartsEdge() for _ in range(14))
+            strides = [2 if reduces and source < 2 else 1 for node in range(2, 6) for source in range(node)]
+            self.edges = nn.ModuleList(DartsEdge(channels, stride) for stride in strides)
 
-        def forward(self, x, weights):
-            nodes, edge = [x, x.flip(0)], 0
+        def forward(self, inputs, weights):
+            nodes, edge = list(inputs), 0
             for _ in range(4):
                 total = 0
                 for node in nodes:
                     total, edge = total + self.edges[edge](node, weights[edge]), edge + 1
                 nodes.append(total)
             return torch.cat(nodes[2:], dim=1)
+
+    class DartsNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(conv(3, 3 * CHANNELS, 3), norm(3 * CHANNELS, True))
+            before, last, channels, after_reduction = 3 * CHANNELS, 3 * CHANNELS, CHANNELS, False
+            self.prepare, self.cells, self.reduces = nn.ModuleList(), nn.ModuleList(), []
+            for layer in range(LAYERS):
+                reduces = layer in (LAYERS // 3, 2 * LAYERS // 3)
+                channels = 2 * channels if reduces else channels
+                older = Halved(before, channels) if after_reduction else relu_conv_norm(before, channels, 1)
+                self.prepare.append(nn.ModuleList([older, relu_conv_norm(last, channels, 1)]))
+                self.cells.append(DartsCell(channels, reduces))
+                self.reduces.append(reduces)
+                before, last, after_reduction = last, 4 * channels, reduces
+            self.classifier = nn.Linear(last, CLASSES)
+
+        def forward(self, x, weights):
+            before = last = self.stem(x)
+            for prepare, cell, reduces in zip(self.prepare, self.cells, self.reduces):
+                before, last = last, cell((prepare[0](before), prepare[1](last)), weights[int(reduces)])
+            return self.classifier(last.mean((2, 3)))
 
     class Cell201(nn.Module):
         ends = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -121,28 +156,59 @@ def modules():
                 x = block(x, weights)
             return self.classifier(self.last(x).mean((2, 3)))
 
-    def timed(module, weights, inputs, loss_fn):
-        module = module.to(memory_format=torch.channels_last)
-        wanted = [*module.parameters(), weights, *([inputs] if inputs.requires_grad else [])]
+    return {"cell": lambda: DartsCell(CHANNELS), "nb201": Net201, "darts": DartsNet}
 
-        def call():
-            return torch.autograd.grad(loss_fn(module(inputs, functional.softmax(weights, -1))), wanted)
 
-        return call
+def passes(module, batch):
+    """Returns the function of a count that takes so many gradients of a cell: of its inputs, weights and alpha."""
+    import torch
 
-    def cell(batch):
-        x = torch.randn(batch, CHANNELS, SIDE, SIDE).to(memory_format=torch.channels_last).requires_grad_()
-        target = torch.randn(batch, 4 * CHANNELS, SIDE, SIDE).to(memory_format=torch.channels_last)
-        alpha = (1e-3 * torch.randn(14, 7)).requires_grad_()
-        return timed(DartsCell(), alpha, x, lambda out: (out * target).sum())
+    x = torch.randn(batch, CHANNELS, SIDE, SIDE).to(memory_format=torch.channels_last).requires_grad_()
+    target = torch.randn(batch, 4 * CHANNELS, SIDE, SIDE).to(memory_format=torch.channels_last)
+    alpha = (1e-3 * torch.randn(14, 7)).requires_grad_()
+    wanted = [*module.parameters(), alpha, x]
 
-    def nb201(batch):
-        x = torch.randn(batch, 3, SIDE, SIDE).to(memory_format=torch.channels_last)
-        labels = torch.randint(CLASSES, (batch,))
-        alpha = (1e-3 * torch.randn(6, 5)).requires_grad_()
-        return timed(Net201(), alpha, x, lambda out: functional.cross_entropy(out, labels))
+    def run(count):
+        for _ in range(count):
+            loss = (module((x, x.flip(0)), alpha.softmax(-1)) * target).sum()
+            gradients = torch.autograd.grad(loss, wanted)
+            with torch.no_grad():
+                torch._foreach_add_(wanted, gradients, alpha=-1e-6)
 
-    return {"cell": cell, "nb201": nb201}
+    return run
+
+
+def steps(module, batch, alpha_shape, lean):
+    """Returns the function of a count that takes so many steps of a search: Adam on alpha, then SGD on the weights.
+
+    `lean` asks in each half-step for the gradients that it uses; the public codes call backward(), which gives all.
+    """
+    import torch
+    from torch.nn import functional
+
+    x = torch.randn(2, batch, 3, SIDE, SIDE)
+    labels = torch.randint(CLASSES, (2, batch))
+    alpha = (1e-3 * torch.randn(alpha_shape)).requires_grad_()
+    weights = list(module.parameters())
+    of_alpha = torch.optim.Adam([alpha], 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+    of_weights = torch.optim.SGD(weights, 0.025, momentum=0.9, weight_decay=3e-4)
+
+    def half(number, optimizer):
+        images = x[number].to(memory_format=torch.channels_last)
+        alpha.grad = None
+        of_weights.zero_grad()
+        loss = functional.cross_entropy(module(images, alpha.softmax(-1)), labels[number])
+        loss.backward(inputs=([alpha], weights)[number] if lean else [alpha, *weights])
+        if optimizer is of_weights:
+            torch.nn.utils.clip_grad_norm_(weights, 5)
+        optimizer.step()
+
+    def run(count):
+        for _ in range(count):
+            half(0, of_alpha)
+            half(1, of_weights)
+
+    return run
 
 
 def main():
@@ -150,7 +216,7 @@ def main():
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    cases, ready = modules(), {}
+    kinds, ready = modules(), {}
     answer = {"torch": importlib.metadata.version("torch")}
     while True:
         print(json.dumps(answer), flush=True)
@@ -158,12 +224,18 @@ def main():
         if not line:
             return
         request = json.loads(line)
-        which = (request["case"], request["batch"])
+        case, batch, lean = which = (request["case"], request["batch"], request["lean"])
         if which not in ready:
-            ready[which] = cases[which[0]](which[1])
+            module = kinds[case]().to(memory_format=torch.channels_last)
+            num_parameters = sum(leaf.numel() for leaf in module.parameters())
+            shape = (6, 5) if case == "nb201" else (2, 14, 7)
+            run = passes(module, batch) if case == "cell" else steps(module, batch, shape, lean)
+            ready[which] = run, num_parameters
+        run, num_parameters = ready[which]
         wall, cpu = time.perf_counter(), time.process_time()
-        ready[which]()
+        run(request["count"])
         answer = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+        answer["parameters"] = num_parameters
 
 
 if __name__ == "__main__":

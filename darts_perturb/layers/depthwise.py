@@ -29,10 +29,9 @@ def depthwise(x, kernel, *, stride=1, dilation=1, library=None):
     window = Window(kernel.shape[1], stride, dilation)
     if windows.on_accelerator() if library is None else library:
         return _grouped(x, kernel, window)
-    batch, height, width = x.shape[-1], window.out(x.shape[2]), window.out(x.shape[3])
     taps_tec = kernel.reshape(kernel.shape[0], -1, kernel.shape[3]).swapaxes(0, 1)
-    out = _weighted_taps(windows.phases(x, window), taps_tec, window, batch)
-    return out.reshape(*out.shape[:2], height, width, batch)
+    out = _weighted_taps(x, taps_tec, window)
+    return out.reshape(*out.shape[:2], *(window.out(length) for length in x.shape[2:4]), x.shape[4])
 
 
 def _grouped(x, kernel, window):
@@ -53,33 +52,39 @@ def _grouped(x, kernel, window):
     return jnp.moveaxis(out, 2, 1).reshape(edges, channels, *out.shape[3:])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _weighted_taps(phases, taps_tec, window, batch):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _weighted_taps(x, taps_tec, window):
     """Returns the sum over taps of weight times what the tap sees, [E, C, H, W B].
 
-    A loop over channels: one channel stays in the cache, and XLA does not merge the sum with the matrix product after
-    it, which would cost five times the sum. The gradients are written out because XLA would sum them over edges, or one
-    tap after the other, in slow loops.
+    A loop over blocks of channels: XLA then does not merge the sum with the matrix product after it, which would cost
+    five times the sum, and the padded block stays in the cache. The gradients are written out because XLA would sum
+    them over edges, or one tap after the other, in slow loops.
     """
 
-    def one_channel(inputs):
-        phases, taps_te = inputs
+    def of_block(inputs):
+        x, taps_tec = inputs
+        phases = windows.phases(x, window)
         terms = [
-            weight[:, None, None] * windows.seen(phases, window, tap, batch)
-            for weight, tap in zip(taps_te, window.taps)
+            weight[:, :, None, None] * windows.seen(phases, window, tap, x.shape[-1])
+            for weight, tap in zip(taps_tec, window.taps)
         ]
         return sum(terms[1:], terms[0])
 
-    return jnp.moveaxis(lax.map(one_channel, (jnp.moveaxis(phases, 3, 0), jnp.moveaxis(taps_tec, 2, 0))), 0, 1)
+    return windows.by_blocks(of_block, (x, taps_tec), (1, 2), 1)
 
 
-def _forward(phases, taps_tec, window, batch):
-    return _weighted_taps(phases, taps_tec, window, batch), (phases, taps_tec)
+def _forward(x, taps_tec, window):
+    return _weighted_taps(x, taps_tec, window), (x, taps_tec)
 
 
-def _backward(window, batch, saved, g):
-    phases, taps_tec = saved
-    return _to_phases(g, taps_tec, window, batch, phases.shape[2]), _to_taps(g, phases, window, batch)
+def _backward(window, saved, g):
+    def of_block(inputs):
+        x, taps_tec, g = inputs
+        phases, to_x = jax.vjp(lambda x: windows.phases(x, window), x)
+        g_phases = _to_phases(g, taps_tec, window, x.shape[-1], x.shape[0])
+        return to_x(g_phases)[0], _to_taps(g, phases, window, x.shape[-1])
+
+    return windows.by_blocks(of_block, (*saved, g), (1, 2, 1), (1, 2))
 
 
 def _to_phases(g, taps_tec, window, batch, shared):

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from darts_perturb.layers import ops
+from darts_perturb.layers import ops, windows
 
 NUM_STAGES = 3
 
@@ -47,10 +47,14 @@ class Skeleton(nn.Module):
     @nn.compact
     def __call__(self, weights, x, key=None):
         x = ops.BatchNorm(name="stem_norm")(ops.Conv(self.channels, 3, name="stem")(x.transpose(3, 1, 2, 0)))
+        cell = self.cell
+        if self.layers > 1 and not windows.on_accelerator():
+            # what a cell computes is computed again for the gradient: stored, it would be a stack over the cells
+            cell = nn.remat(cell, prevent_cse=False)
         for stage in range(NUM_STAGES):
             keys = () if key is None else (jax.random.split(jax.random.fold_in(key, stage), self.layers),)
             stack = nn.scan(
-                self.cell,
+                cell,
                 variable_axes={"params": 0},
                 split_rngs={"params": True},
                 in_axes=(nn.broadcast, *(0 for _ in keys)),

@@ -112,3 +112,30 @@ def padded_cotangent(g, window, batch, fill=0):
 def flat(x):
     """Returns x [..., H, W, B] as [..., H, W B]."""
     return x.reshape(*x.shape[:-2], math.prod(x.shape[-2:]))
+
+
+def by_blocks(fn, arrays, axes, out_axes):
+    """Returns fn of arrays, a block of channels at a time.
+
+    A block and its padded copy stay in the cache, and nothing of what comes before or after is computed once for every
+    tap that reads it, as XLA does where it merges a window with its neighbours.
+
+    Args:
+        fn: function of a tuple of blocks that gives an array, or a tuple of them.
+        arrays: tuple of arrays.
+        axes: the axis of the channels in every array.
+        out_axes: that axis in every result.
+    """
+    channels = arrays[0].shape[axes[0]]
+    count = next((number for number in range(2, channels) if channels % number == 0), channels)
+
+    def split(array, axis):
+        shape = array.shape
+        return jnp.moveaxis(array.reshape(*shape[:axis], count, -1, *shape[axis + 1 :]), axis, 0)
+
+    def joined(array, axis):
+        array = jnp.moveaxis(array, 0, axis)
+        return array.reshape(*array.shape[:axis], channels, *array.shape[axis + 2 :])
+
+    out = lax.map(fn, tuple(map(split, arrays, axes)))
+    return jax.tree.map(joined, out, out_axes)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from darts_perturb.layers import pooling
+from darts_perturb.layers import pooling, windows
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 5, 6, 2)).astype(np.float32)
 
@@ -19,10 +19,21 @@ def pooled(x, size, stride, reduce):
     return out
 
 
+@pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1)])
-def test_average_pool_leaves_the_border_out_of_its_count(size, stride):
+def test_average_pool_leaves_the_border_out_of_its_count(size, stride, accelerator, monkeypatch):
+    monkeypatch.setattr(windows, "on_accelerator", lambda: accelerator)
     found = pooling.average_pool(jnp.asarray(IMAGES), size=size, stride=stride)
     np.testing.assert_allclose(found, pooled(IMAGES, size, stride, np.mean), atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_written_gradient_of_an_average_is_xla_s(stride, monkeypatch):
+    def gradient(accelerator):
+        monkeypatch.setattr(windows, "on_accelerator", lambda: accelerator)
+        return jax.jit(jax.grad(lambda x: jnp.sin(pooling.average_pool(x, stride=stride)).sum()))(jnp.asarray(IMAGES))
+
+    np.testing.assert_allclose(gradient(False), gradient(True), atol=1e-6)
 
 
 @pytest.mark.parametrize("library", [False, True])
