@@ -1,7 +1,14 @@
 """DARTS, DARTS-PT and fixed alpha in the DARTS space on CIFAR-10; the selected cells retrained by the paper's recipe.
 
-python -m darts_perturb.main --config=configs/darts_perturb/darts_cifar10.py:runlocal --workdir=DIR
-    --config.data_path=FOLDER
+    python -m darts_perturb.main --config=configs/darts_perturb/darts_cifar10.py:runlocal --workdir=DIR
+
+As it stands it wants an accelerator and `--config.data_path=FOLDER`, CIFAR-10 as published: 8 layers, 50 epochs, every
+edge and then the topology decided with 5 epochs of fine-tuning in between; then 600 epochs of 36 channels and 20 layers
+for every cell and seed, which `--config.retrain.seeds=0` leaves out. The paper's test errors: DARTS 3.00, DARTS-PT
+2.61, fixed alpha 2.87.
+
+:runlocal is on digits, 3 layers of 4 channels: it shows every step, not the paper's figures; the cells have about .98.
+Time on 2 CPU cores: about 3 minutes, half of it compilation.
 """
 
 from configs import common

@@ -1,6 +1,12 @@
 """Search and selection in the NAS-Bench-201 space on scikit-learn's digits.
 
-python -m darts_perturb.main --config=configs/darts_perturb/digits.py:runlocal --workdir=DIR
+    python -m darts_perturb.main --config=configs/darts_perturb/digits.py:runlocal --workdir=DIR
+
+The figures of configs/darts_perturb/textures.py. Digits are easy: every cell has about .98, the spread of cells is that
+of retrainings, and no selection can be told from another or from chance.
+
+Expect at :runlocal (3 seeds): parameter_free_share .67 (.17) by magnitude, .39 (.25) by perturbation on trained alpha,
+.11 (.10) on fixed alpha; test_accuracy .979, .983, .981, random cells .977. Time on 2 CPU cores: about 2 minutes.
 """
 
 from configs import common
