@@ -279,10 +279,12 @@ def architecture_search(name, space, dataset):
     config.projection.topology = "greedy"  # independent, official; which two edges into a node stay
 
     config.retrain = nas_bench_201_retraining() if space == "nas_bench_201" else darts_retraining()
-    config.retrain.network = "own"  # supernet: with all edges decided, one compiled program for all cells
+    # or supernet, one compiled program for all cells: of these fields it reads the epochs, the rates, seeds and random
+    # cells; its sizes, batches and optimiser are those of the search
+    config.retrain.network = "own"
     config.retrain.seeds = 3  # of each selected cell; 0 for none
     config.retrain.random_cells = 10
-    config.retrain.random_seeds = 1  # of each random cell
+    config.retrain.random_seeds = 1  # of each random cell, if selected cells have as many
     return config
 
 

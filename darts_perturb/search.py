@@ -121,8 +121,11 @@ def step(
 
     offset = None
     if method != "first_order":
-        offset = _offset(smooth_key, state, lambda weights: loss_of(state.params, weights)[0], epsilon, method)
-        offset = jax.tree.map(lambda leaf: jnp.where(for_alpha, 0.0, leaf), offset)
+        offset = lax.cond(
+            for_alpha,
+            lambda: jax.tree.map(jnp.zeros_like, state.alpha),
+            lambda: _offset(smooth_key, state, lambda weights: loss_of(state.params, weights)[0], epsilon, method),
+        )
 
     def loss_fn(params, alpha):
         weights = op_weights(alpha, state.choice)

@@ -3,8 +3,8 @@
     python -m darts_perturb.main --config=configs/darts_perturb/fixed_alpha.py:runlocal --workdir=DIR
 
 As it stands it is NAS-Bench-201 on CIFAR-10, on an accelerator, with `--config.data_path=FOLDER` and, for the tabulated
-accuracies of the selected cells, `--config.table=FILE`; `fixed_alpha.py:space=darts`, or s1 to s4, is another space with
-its sizes and recipe. :runlocal is on texture patches, the images of configs/darts_perturb/textures.py.
+accuracies of the selected cells, `--config.table=FILE`; `fixed_alpha.py:space=darts`, or s1 to s4, is another space
+with its sizes and recipe. :runlocal is on texture patches, the images of configs/darts_perturb/textures.py.
 
 Expect at :runlocal (3 seeds): test_accuracy .347 (.005) by perturbation with fine-tuning, .301 (.014) without, random
 cells .298; the first is .050 above random cells (.035 to .064) here, .026 over the six seeds of textures. Time on 2 CPU

@@ -89,13 +89,19 @@ class Jobs:
             shown = {f"weight_{row}_{place}": value for (row, place), value in np.ndenumerate(weights)}
             return state, {**info, **self.watch(state.alpha, state.choice), **shown}
 
-        return self.workdir.loop(
+        return self._loop(
             f"search_{name}_{seed}",
             self.init(init_key),
             step,
             num_steps=len(plan.for_alpha),
             steps_per_call=self.call_steps,
         )
+
+    def _loop(self, name, state, step, **settings):
+        """Returns what `Workdir.loop` does, of a state that every device of the mesh has, also when it is read back."""
+        if self.mesh is not None:
+            state = jax.device_put(state, _on_all(self.mesh))
+        return self.workdir.loop(name, state, step, **settings)
 
     def _plan(self, key, num_steps, bilevel, **recipe):
         """Returns num_steps steps of the weights over half of the images, each after a step of alpha where bilevel."""
@@ -112,8 +118,6 @@ class Jobs:
     def _call(self, key, state, plan, start, **options):
         """Returns (state, info) after one compiled call: the half-steps of a plan from number `start` on."""
         part = jax.tree.map(lambda leaf: leaf[start : start + self.call_steps], plan)
-        if self.mesh is not None:  # a state read back lies on one device
-            state = jax.device_put(state, _on_all(self.mesh))
         return self.steps(key, state, self.images.x, self.images.y, part, self.settings, start, **options)
 
     def strengths(self, name, seed, state):
@@ -122,10 +126,8 @@ class Jobs:
         listed = edges_.listed(self.space)
 
         def compute():
-            parts = [
-                self.removal(jax.random.fold_in(key, row), state, jnp.asarray([row]), self.images)
-                for row in range(len(listed))
-            ]
+            # one key: noise and augmentation are those of one baseline, the whole supernet's, on every edge
+            parts = [self.removal(key, state, jnp.asarray([row]), self.images) for row in range(len(listed))]
             whole = {name: jnp.concatenate([getattr(part, name) for part in parts]) for name in parts[0]._fields[:4]}
             return whole | {name: getattr(parts[0], name) for name in parts[0]._fields[4:]}
 
@@ -170,7 +172,7 @@ class Jobs:
         tuning = {"tune_fn": functools.partial(self._tune, name != FIXED), "tune_calls": calls}
         order = selection.gap_order(scores, self.space, config.criterion) if config.order == "gap" else config.order
         has_topology = len(self.space.kinds) > 1
-        projected = self.workdir.loop(
+        projected = self._loop(
             f"{way}_{name}_{seed}",
             selection.init(keys[0], state, self.space, order),
             lambda state, _: selection.step(
@@ -187,7 +189,7 @@ class Jobs:
         choice = projected.search.choice
         if not has_topology:
             return genotypes.from_choice(self.space, choice)
-        ended = self.workdir.loop(
+        ended = self._loop(
             f"{way}_topology_{name}_{seed}",
             topology.init(keys[2], projected.search, self.space),
             lambda state, _: topology.step(
@@ -247,7 +249,7 @@ class Jobs:
             return state, {"loss": info["loss"][-1], "valid_accuracy": accuracy}
 
         stage = f"retrain_{code(genotype)}_{seed}"
-        state = self.workdir.loop(stage, state, step, num_steps=config.epochs)
+        state = self._loop(stage, state, step, num_steps=config.epochs)
         return self.accuracy(state.best_params, state.search, self.dataset.x_test, self.dataset.y_test)
 
     def accuracy(self, params, state, x, y):

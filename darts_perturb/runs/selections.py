@@ -59,14 +59,16 @@ def _check_fields(config, space):
     if not all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in (*config.seeds, config.data_seed)):
         raise ValueError("config.seeds and config.data_seed: need whole numbers from 0 to 2^31 - 1")
     at_least = {
-        1: ("layers", "batch_size", "steps_per_call", "search.epochs", "retrain.epochs"),
+        1: ("layers", "batch_size", "steps_per_call", "search.epochs", "retrain.epochs", "retrain.random_seeds"),
         2: ("channels", "eval_batch_size"),
-        0: ("shift", "projection.tune_epochs", "retrain.random_cells", "retrain.seeds", "retrain.random_seeds"),
+        0: ("shift", "projection.tune_epochs", "retrain.random_cells", "retrain.seeds"),
     }
     for least, fields in at_least.items():
         for field in fields:
             if _at(config, field) < least:
                 raise ValueError(f"config.{field}={_at(config, field)}: need at least {least}")
+    if config.search.clip == 0:
+        raise ValueError("config.search.clip=0: no gradient is left; give a large number for no clipping")
     for field in ("search", "projection", "retrain"):
         for name, value in config[field].items():
             if isinstance(value, float) and not 0 <= value < np.inf:
@@ -86,8 +88,9 @@ def _check_fields(config, space):
         wanted = {value} if isinstance(value, str) else set(value)
         if not wanted or not wanted <= set(names) or len(wanted) < (1 if isinstance(value, str) else len(value)):
             raise ValueError(f"config.{field}={value!r}: known are {', '.join(names)}")
-    if len(config.search.epsilon) != 2:
-        raise ValueError(f"config.search.epsilon={config.search.epsilon}: need two numbers, the first and the last")
+    epsilon = config.search.epsilon
+    if len(epsilon) != 2 or not all(0 <= value < np.inf for value in epsilon):
+        raise ValueError(f"config.search.epsilon={epsilon}: need two numbers, the first and the last, not below 0")
     if config.table and space is not spaces.NAS_BENCH_201:
         raise ValueError(f"config.table: it has cells of nas_bench_201, config.space is {space.name}")
 

@@ -72,7 +72,8 @@ def selections(cells, accuracies, table, baseline, sizes):
         cells: {(selection, seed): genotype}; the seed of a random cell is its number.
         accuracies: {genotype: test accuracy of every retraining, maybe none}.
         table: `tabular.Table`, or None.
-        baseline: the selection that others are compared with, in pairs of one seed; None for no comparison.
+        baseline: the selection that those of a search without magnitude are compared with, in pairs of one seed; the
+            others with magnitude of their own search. None for no comparison.
         sizes: {channels, layers, num_classes, image_size} of the networks whose parameters are counted.
     """
     groups = {}
@@ -98,8 +99,10 @@ def selections(cells, accuracies, table, baseline, sizes):
             # by the first retraining, which all cells have
             others = [first[cell] for cell in groups[RANDOM].values()]
             found[name] |= against_random([first[cell] for cell in cells_], others)
-        if first and baseline in groups and name != baseline:
-            found[name]["minus_magnitude"] = spread(np.subtract(values, means[baseline]))
+        own = name_of("magnitude", name.partition(" of ")[2])
+        rival = own if own in groups else baseline
+        if first and rival in groups and name != rival:
+            found[name]["minus_magnitude"] = spread(np.subtract(values, means[rival]))
     return found
 
 

@@ -7,6 +7,7 @@ from ml_collections import FrozenConfigDict
 from configs.darts_perturb import digits
 from darts_perturb import edges, perturb, search, selection
 from darts_perturb.runs import datasets, jobs
+from darts_perturb.space import Space
 from experiment.workdir import Workdir
 from tests.darts_perturb import tiny
 
@@ -36,6 +37,18 @@ def test_scores_batch_by_batch_are_those_of_one_program(made):
         whole = score(state.params, weights, *images)
         part = found.removal(jax.random.key(0), state, jnp.arange(3), found.images)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), part, whole)
+
+
+def test_every_edge_is_scored_against_one_baseline(tmp_path):
+    noisy = Space("noisy", ("noise", "nor_conv_1x1"), ((0, 1), (0, 2), (1, 2)))
+    config = FrozenConfigDict(digits.get_config("smoke"))
+    with Workdir(tmp_path, {}) as workdir:
+        found = jobs.Jobs(config, noisy, datasets.load(config), workdir)
+        state = found.init(jax.random.key(0))
+        scores = found.strengths("first_order", 0, state)
+    key = jax.random.fold_in(jax.random.key(0), 3)
+    whole = found.removal(key, state, jnp.arange(3), found.images)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), scores, whole)
 
 
 def test_accuracy_counts_every_image_once(made):

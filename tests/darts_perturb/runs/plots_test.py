@@ -266,9 +266,7 @@ def test_the_projection_has_a_line_a_seed_and_the_choices_of_the_first(name):
         ops = [names.of_op(edges_.listed(found)[row["edge"]].ops[row["op"]]) for row in decided]
         assert [text.get_text() for text in sequence.texts] == ops
         assert [line.get_ydata()[0] for line in sequence.lines] == [row["edge"] for row in decided]
-        assert sequence.get_title() == (
-            "seed 0\nthen nodes n3, r3, n4, r4" if name == "s1" else "seed 0"
-        )
+        assert sequence.get_title() == ("seed 0\nthen nodes n3, r3, n4, r4" if name == "s1" else "seed 0")
 
 
 def test_accuracy_shows_cells_by_selection_before_random_ones():

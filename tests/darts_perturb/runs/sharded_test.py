@@ -1,4 +1,4 @@
-"""A search on four devices, in a process of its own: the figures of one device, and the same when resumed."""
+"""A search and a selection on four devices, in a process of its own: as on one device, and the same when resumed."""
 
 import os
 import pathlib
@@ -34,21 +34,24 @@ def run(folder, kind=Workdir):
     with kind(pathlib.Path(sys.argv[1]) / folder, {}) as workdir:
         found = jobs.Jobs(config, tiny.STAGES_SPACE, dataset, workdir)
         state = found.search("first_order", 0)
-        return found, jax.device_get(state), jax.device_get(found.strengths("first_order", 0, state)._asdict())
+        scores = found.strengths("first_order", 0, state)
+        cell = found.select("perturbation", "first_order", 0, state, scores)
+        return found, jax.device_get(state), jax.device_get(scores._asdict()), cell
 
 assert jax.device_count() == 4
-found, state, scores = run("four")
+found, state, scores, cell = run("four")
 assert found.mesh.devices.size == 4
 assert len(found._plan(jax.random.key(0), 2, True, learning_rate=.1, final_learning_rate=.1).index.devices()) == 4
 while True:
     try:
-        _, resumed, again = run("resumed", Stopping)
+        _, resumed, again, same_cell = run("resumed", Stopping)
         break
     except Interrupted:
         print("stopped")
 jax.tree.map(np.testing.assert_array_equal, (resumed, again), (state, scores))
+assert same_cell == cell
 jobs._mesh = lambda *sizes: None
-one, expected, told = run("one")
+one, expected, told, _ = run("one")
 assert one.mesh is None
 close = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
 jax.tree.map(close, (state.params, state.alpha, scores), (expected.params, expected.alpha, told))
@@ -64,4 +67,4 @@ def test_four_devices_give_the_figures_of_one(tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     done = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["stopped", "same"], done.stdout
+    assert done.stdout.split() == ["stopped", "stopped", "same"], done.stdout

@@ -69,6 +69,16 @@ def test_figures_of_known_cells():
     assert rank["value"] == pytest.approx(np.mean(ranks))
 
 
+def test_a_selection_is_compared_with_magnitude_of_its_own_search():
+    names = ("magnitude of sdarts_rs", "magnitude of sdarts_adv", "perturbation of sdarts_adv", "perturbation of fixed")
+    cells = {(name, 0): cell for name, cell in zip(names, (FREE, CONV, CONV, CONV))}
+    accuracies = {CONV: np.array([0.8]), FREE: np.array([0.5])}
+    found = summary.selections(cells, accuracies, None, names[0], SIZES)
+    assert "minus_magnitude" not in found[names[0]] | found[names[1]]
+    assert found[names[2]]["minus_magnitude"]["value"] == 0.0
+    assert found[names[3]]["minus_magnitude"]["value"] == pytest.approx(0.3)  # no magnitude of its own: the first
+
+
 def test_selected_cells_against_random_ones():
     cells, accuracies = cells_and_accuracies()
     fixed = summary.selections(cells, accuracies, None, "magnitude of first_order", SIZES)["perturbation of fixed"]
