@@ -169,42 +169,26 @@ class Jobs:
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 4)
         calls = config.tune_epochs * self.epoch_steps * (1 if name == FIXED else 2) // self.call_steps
         calls = calls if way == "perturbation" else 0
-        tuning = {"tune_fn": functools.partial(self._tune, name != FIXED), "tune_calls": calls}
+        options = {"space": self.space, "criterion": config.criterion, "tune_calls": calls}
+        options["tune_fn"] = functools.partial(self._tune, name != FIXED)
+
+        def decided(stage, step_fn, key, start, num_steps, **own):
+            def step(state, _):
+                return step_fn(key, state, self.images, **options, **own)
+
+            return self._loop(f"{stage}_{name}_{seed}", start, step, num_steps=num_steps)
+
         order = selection.gap_order(scores, self.space, config.criterion) if config.order == "gap" else config.order
         has_topology = len(self.space.kinds) > 1
-        projected = self._loop(
-            f"{way}_{name}_{seed}",
-            selection.init(keys[0], state, self.space, order),
-            lambda state, _: selection.step(
-                keys[1],
-                state,
-                self.images,
-                space=self.space,
-                score_fn=self.removal,
-                criterion=config.criterion,
-                **tuning,
-            ),
-            num_steps=selection.num_steps(self.space, calls, tune_last=has_topology),
-        )
-        choice = projected.search.choice
+        num_steps = selection.num_steps(self.space, calls, tune_last=has_topology)
+        start = selection.init(keys[0], state, self.space, order)
+        projected = decided(way, selection.step, keys[1], start, num_steps, score_fn=self.removal).search
         if not has_topology:
-            return genotypes.from_choice(self.space, choice)
-        ended = self._loop(
-            f"{way}_topology_{name}_{seed}",
-            topology.init(keys[2], projected.search, self.space),
-            lambda state, _: topology.step(
-                keys[3],
-                state,
-                self.images,
-                space=self.space,
-                score_fn=self.topology_scores,
-                method=config.topology,
-                criterion=config.criterion,
-                **tuning,
-            ),
-            num_steps=topology.num_steps(self.space, calls),
-        )
-        return genotypes.from_choice(self.space, choice, selection.kept_edges(ended.search.choice))
+            return genotypes.from_choice(self.space, projected.choice)
+        start, num_steps = topology.init(keys[2], projected, self.space), topology.num_steps(self.space, calls)
+        own = {"score_fn": self.topology_scores, "method": config.topology}
+        pruned = decided(f"{way}_topology", topology.step, keys[3], start, num_steps, **own).search
+        return genotypes.from_choice(self.space, projected.choice, selection.kept_edges(pruned.choice))
 
     def _tune(self, train_alpha, key, state, _, call):
         """Returns the `search.State` after one call of the fine-tuning, and its means: see `selection.step`."""
