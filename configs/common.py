@@ -246,6 +246,7 @@ def nas_bench_201_retraining(**changes):
 def architecture_search(name, space, dataset):
     """Returns the config of a search, its selections and their retraining, with the numbers of arXiv:2108.04392."""
     config = ConfigDict({"run": name, "space": space})
+    config.space_file = ""  # a .json with a space of your own instead, see darts_perturb/space.py
     config.seeds = (0, 1, 2, 3)  # of the search; each selects one cell by every way
     config.searches = ("first_order", "fixed")  # also second_order, sdarts_rs, sdarts_adv; fixed: alpha never moves
     config.selections = ("magnitude", "perturbation", "one_shot")  # one_shot: perturbation without fine-tuning

@@ -26,7 +26,7 @@ __all__ = (
 
 
 class Genotype(NamedTuple):
-    """One cell of NAS-Bench-201: the operation of every edge, in the order of the space's edges."""
+    """One cell of NAS-Bench-201, or of a space like it: the operation of every edge, in the order of its edges."""
 
     space: str
     ops: tuple[str, ...]
@@ -49,13 +49,11 @@ def parse(text, space=None):
         ValueError: the text does not describe a cell, or not one of that space; one line that says where.
     """
     name = getattr(space, "name", space)
-    if name is not None:
-        spaces.get(name)
     is_darts = text.strip().startswith("Genotype")
-    if name is not None and is_darts == (name == "nas_bench_201"):
-        form = "|op~source|+..." if name == "nas_bench_201" else "Genotype(normal=..., reduce=...)"
+    if name is not None and is_darts == (spaces.get(name).skeleton == spaces.STAGES):
+        form = "Genotype(normal=..., reduce=...)" if not is_darts else "|op~source|+..."
         raise ValueError(f"genotype {_short(text)}: it is of another space; one of {name} is written {form}")
-    return genotype_darts.parse(text, name) if is_darts else _parse_string(text)
+    return genotype_darts.parse(text, name) if is_darts else _parse_string(text, spaces.get(name or "nas_bench_201"))
 
 
 def format(genotype):
@@ -69,8 +67,7 @@ def format(genotype):
     return "+".join(f"|{'|'.join(group)}|" for group in groups)
 
 
-def _parse_string(text):
-    space = spaces.NAS_BENCH_201
+def _parse_string(text, space):
     groups = text.strip().split("+")
     if len(groups) != space.num_nodes - 1:
         raise ValueError(f"genotype {text!r}: {len(groups)} nodes joined by '+', need {space.num_nodes - 1}")
@@ -83,8 +80,13 @@ def _parse_string(text):
             edge = (int(source), target) if re.fullmatch(r"[0-9]{1,3}", source) else None
             if op not in space.ops:
                 raise ValueError(f"genotype {text!r}: unknown operation {op!r}; known: {', '.join(space.ops)}")
+            if edge not in space.edges and edge is not None and edge[0] < target:
+                raise ValueError(f"genotype {text!r}: {entry!r}: {space.name} has no edge from {source} to {target}")
             if edge not in space.edges:
                 raise ValueError(f"genotype {text!r}: {entry!r} of node {target} needs a source of 0 to {target - 1}")
+            allowed = space.edge_ops("cell")[space.edges.index(edge)]
+            if op not in allowed:
+                raise ValueError(f"genotype {text!r}: {entry!r} of node {target} takes {' or '.join(allowed)}")
             if edge in found:
                 raise ValueError(f"genotype {text!r}: node {target} has two operations from node {source}")
             found[edge] = op
@@ -113,15 +115,15 @@ def from_choice(space, choice, kept=None):
     """
     if isinstance(choice, dict):
         return genotype_darts.from_choice(space, choice, kept)
-    return Genotype(space.name, tuple(space.ops[int(index)] for index in choice))
+    return Genotype(space.name, tuple(ops[int(index)] for ops, index in zip(space.edge_ops("cell"), choice)))
 
 
 def to_choice(genotype):
     """Returns the index of every edge's operation, int32 [edges]; of a `DartsGenotype` a dict of two, -1 if dropped."""
     if isinstance(genotype, DartsGenotype):
         return genotype_darts.to_choice(genotype)
-    ops = spaces.get(genotype.space).ops
-    return np.asarray([ops.index(op) for op in genotype.ops], np.int32)
+    choices = spaces.get(genotype.space).edge_ops("cell")
+    return np.asarray([ops.index(op) for ops, op in zip(choices, genotype.ops)], np.int32)
 
 
 def to_weights(genotype):
@@ -131,7 +133,7 @@ def to_weights(genotype):
     """
     if isinstance(genotype, DartsGenotype):
         return genotype_darts.to_weights(genotype)
-    return np.eye(len(spaces.get(genotype.space).ops), dtype=np.float32)[to_choice(genotype)]
+    return np.eye(spaces.get(genotype.space).weights_shape[1], dtype=np.float32)[to_choice(genotype)]
 
 
 def random(rng, space):
@@ -142,7 +144,7 @@ def random(rng, space):
         space: `space.Space` that `space.get` knows.
     """
     if space.skeleton == spaces.STAGES:
-        return from_choice(space, rng.integers(len(space.ops), size=len(space.edges)))
+        return from_choice(space, rng.integers(space.weights_shape[1], size=len(space.edges)))
     return genotype_darts.random(rng, space)
 
 

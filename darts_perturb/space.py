@@ -11,7 +11,10 @@ References:
 """
 
 import dataclasses
+import functools
 import itertools
+import json
+import pathlib
 import re
 
 OPERATION = re.compile(r"none|skip_connect|noise|(?:nor|sep|dil)_conv_(\d+)x\1|(?:max|avg)_pool_(\d+)x\2")
@@ -191,8 +194,11 @@ _SPACES = {
 }
 
 
+BUILT_IN = tuple(_SPACES)
+
+
 def get(name):
-    """Returns the search space of a name: nas_bench_201, darts, s1, s2, s3 or s4.
+    """Returns the search space of a name: nas_bench_201, darts, s1, s2, s3 or s4, or the path of a file, see `load`.
 
     >>> get("nas_bench_201").ops[3]
     'nor_conv_3x3'
@@ -200,8 +206,43 @@ def get(name):
     ('max_pool_3x3', 'dil_conv_3x3')
 
     Raises:
-        ValueError: no space has that name.
+        ValueError: no space has that name, or the file holds none.
+        OSError: no such file, or one that cannot be read.
     """
+    if name.endswith(".json"):
+        return load(name)
     if name not in _SPACES:
-        raise ValueError(f"unknown search space {name!r}; known: {', '.join(sorted(_SPACES))}")
+        raise ValueError(f"unknown search space {name!r}; known: {', '.join(sorted(_SPACES))}, or a .json file")
     return _SPACES[name]
+
+
+@functools.cache
+def load(path):
+    """Returns the search space in a file, whose name is its path; a file is read once.
+
+    Args:
+        path: a .json file with the fields of `Space` but its name: {"ops": ["none", "skip_connect", "sep_conv_3x3"],
+            "edges": [[0, 1], [0, 2], [1, 2]]}, and maybe skeleton, choices and pool_norm.
+
+    Raises:
+        ValueError: not JSON, an unknown or missing field, or fields that make no space; names the file.
+        OSError: no such file, or one that cannot be read.
+    """
+    try:
+        fields = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    known_fields = {field.name for field in dataclasses.fields(Space)} - {"name"}
+    if not isinstance(fields, dict) or not {"ops", "edges"} <= set(fields) <= known_fields:
+        found = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+        raise ValueError(f"{path}: fields {found}; need ops and edges, and may have {', '.join(sorted(known_fields))}")
+    try:
+        return Space(str(path), **{name: _frozen(value) for name, value in fields.items()})
+    except (TypeError, AttributeError, ValueError) as error:
+        text = str(error)
+        raise ValueError(text if str(path) in text else f"{path}: a field is of another form: {text}") from None
+
+
+def _frozen(value):
+    """Returns nested lists as nested tuples."""
+    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value

@@ -253,7 +253,8 @@ def code(genotype):
     """Returns a short name of a genotype for files and stages."""
     if isinstance(genotype, genotypes.DartsGenotype):
         return hashlib.sha256(genotypes.format(genotype).encode()).hexdigest()[:10]
-    return "".join(map(str, genotypes.to_choice(genotype)))
+    choice = genotypes.to_choice(genotype)
+    return ("" if max(choice) < 10 else "-").join(map(str, choice))
 
 
 def _calls(epoch_steps, steps_per_call, unit=1):

@@ -19,7 +19,7 @@ from darts_perturb import space as spaces
 from darts_perturb.runs import datasets, plots, retrained, summary
 from darts_perturb.runs import jobs as jobs_
 
-INPUTS = ("data_path", "table")
+INPUTS = ("data_path", "table", "space_file")
 
 
 class Data(NamedTuple):
@@ -37,10 +37,7 @@ def load(config):
         ValueError: an impossible field, or images or a table that are not as they should be.
         OSError: files that cannot be read.
     """
-    try:
-        space = spaces.get(config.space)
-    except ValueError as error:
-        raise ValueError(f"config.space: {error}") from None
+    space = _space(config)
     _check_fields(config, space)
     table = tabular.load(config.table) if config.table else None
     dataset = datasets.load(config)
@@ -51,6 +48,26 @@ def load(config):
     if config.retrain.network == "own" and config.retrain.seeds:
         retrained.check(config, dataset, space.name)
     return Data(space, dataset, table)
+
+
+def _space(config):
+    """Returns the space of a config, checked to be one whose cells can be written down and trained."""
+    if not config.space_file:
+        try:
+            return spaces.get(config.space)
+        except ValueError as error:
+            raise ValueError(f"config.space: {error}") from None
+    space = spaces.load(config.space_file)
+    if set(space.ops) == set(space.parameter_free):
+        raise ValueError(f"{config.space_file}: none of its ops has anything to learn; add a convolution")
+    if space.skeleton != spaces.STAGES and space.edges != spaces.get("darts").edges:
+        raise ValueError(f"{config.space_file}: cells with reductions are written down with the 14 edges of darts")
+    if config.retrain.network == "own" and config.retrain.seeds:
+        raise ValueError(
+            "config.retrain.network='own': cells of a space of your own are retrained as supernets; give supernet, or "
+            "config.retrain.seeds=0"
+        )
+    return space
 
 
 def _check_fields(config, space):
@@ -152,11 +169,10 @@ def _sizes(config, dataset):
 
 def _log_cells(workdir, cells, accuracies, table, sizes):
     for row, ((name, seed), cell) in enumerate(cells.items()):
-        counted = summary.counts([cell], sizes)
-        known = {}
+        known = {name: values[0] for name, values in summary.counts([cell], sizes).items()}
         if table is not None:
             answer = tabular.of(table, cell)["cifar10"]
-            known = {"table_cifar10": answer["accuracy"], "rank_cifar10": answer["rank"]}
+            known |= {"table_cifar10": answer["accuracy"], "rank_cifar10": answer["rank"]}
         workdir.log(
             "cells",
             row,
@@ -164,7 +180,5 @@ def _log_cells(workdir, cells, accuracies, table, sizes):
             seed=seed,
             genotype=genotypes.format(cell),
             test_accuracy=accuracies[cell].tolist(),
-            params=counted["params"][0],
-            flops=counted["multiply_adds"][0],
             **known,
         )

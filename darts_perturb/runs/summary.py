@@ -6,6 +6,7 @@ from scipy import stats
 from darts_perturb import edges as edges_
 from darts_perturb import genotype as genotypes
 from darts_perturb import network, selection, tabular
+from darts_perturb import space as spaces
 
 RANDOM = "random"
 
@@ -111,7 +112,14 @@ def _test(values):
 
 
 def counts(cells, sizes):
-    """Returns {params, multiply_adds: [cells]} of the networks of some cells; sizes as of `selections`."""
+    """Returns {params, multiply_adds: [cells]} of the networks of some cells, {} in a space that has no such networks.
+
+    Args:
+        cells: genotypes of one space.
+        sizes: as of `selections`.
+    """
+    if cells[0].space not in spaces.BUILT_IN:
+        return {}
     without_images = {name: value for name, value in sizes.items() if name != "image_size"}
     return {
         "params": [network.num_params(cell, **without_images) for cell in cells],

@@ -5,7 +5,7 @@ import pathlib
 import jax
 import pytest
 
-from darts_perturb import space
+from darts_perturb import genotype, space
 
 VECTORS = os.environ.get("VECTORS", "")
 DARTS_EDGES = (
@@ -103,3 +103,49 @@ def test_an_unknown_space_is_named_with_the_known_ones():
 def test_a_space_that_makes_no_cell_is_refused(fields, message):
     with pytest.raises(ValueError, match=f"search space 'mine': .*{message}"):
         space.Space(**{"name": "mine", "ops": ("none", "skip_connect"), "edges": ((0, 1),), **fields})
+
+
+def test_a_space_of_one_s_own_is_read_from_a_file(tmp_path):
+    path = tmp_path / "own.json"
+    fields = {"ops": ["none", "skip_connect", "sep_conv_3x3"], "edges": [[0, 1], [0, 2], [1, 2]]}
+    path.write_text(json.dumps(fields))
+    found = space.get(str(path))
+    assert found == space.Space(str(path), ("none", "skip_connect", "sep_conv_3x3"), ((0, 1), (0, 2), (1, 2)))
+    assert hash(found) == hash(space.load(str(path)))
+    cell = genotype.from_choice(found, [2, 1, 0])
+    assert genotype.format(cell) == "|sep_conv_3x3~0|+|skip_connect~0|none~1|"
+    assert genotype.parse(genotype.format(cell), found) == cell
+    assert genotype.to_choice(cell).tolist() == [2, 1, 0]
+    choices = [[["none", "skip_connect"], ["skip_connect", "sep_conv_3x3"], ["none", "sep_conv_3x3"]]]
+    other = tmp_path / "choices.json"
+    other.write_text(json.dumps(fields | {"choices": choices}))
+    cell = genotype.from_choice(space.get(str(other)), [1, 1, 0])
+    assert cell.ops == ("skip_connect", "sep_conv_3x3", "none")
+    assert genotype.to_choice(cell).tolist() == [1, 1, 0]
+    assert genotype.to_weights(cell).shape == (3, 2)
+    with pytest.raises(ValueError, match="'sep_conv_3x3~0' of node 1 takes none or skip_connect"):
+        genotype.parse("|sep_conv_3x3~0|+|skip_connect~0|none~1|", str(other))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[]", "fields list; need ops and edges"),
+        ('{"ops": ["none"]}', "fields ['ops']; need ops and edges"),
+        ('{"ops": [], "edges": [], "name": "mine"}', "fields ['edges', 'name', 'ops']"),
+        ('{"ops": ["conv"], "edges": [[0, 1]]}', "unknown operation 'conv'"),
+        ('{"ops": ["none"], "edges": [[1, 0]]}', "need source < target"),
+        ('{"ops": ["none"], "edges": [0, 1]}', "a field is of another form"),
+        ('{"ops": ["none"], "edges": [["a", "b"]]}', "a field is of another form"),
+        ('{"ops": 3, "edges": [[0, 1]]}', "a field is of another form"),
+        ('{"ops": ["none"], "edges": [[0, 1]], "skeleton": "ladder"}', "skeleton 'ladder'; known: stages"),
+    ],
+)
+def test_a_file_that_holds_no_space_is_one_line_with_its_name(tmp_path, text, words):
+    path = tmp_path / "own.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"own\.json") as caught:
+        space.load(str(path))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
@@ -57,6 +59,30 @@ def test_a_config_that_cannot_run_is_one_line_with_its_field(changes, words):
         selections.load(config_of(**changes))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes", "words"),
+    [
+        ({}, {"retrain.network": "own"}, "config.retrain.network='own': cells of a space of your own"),
+        ({"ops": ["none", "skip_connect"]}, {}, "own.json: none of its ops has anything to learn"),
+        ({"skeleton": "reductions", "edges": [[0, 2], [1, 2]]}, {}, "own.json: cells with reductions are written down"),
+        ({"ops": ["conv"]}, {}, "own.json': unknown operation 'conv'"),
+        ({}, {"table": "absent.npz"}, "config.table: it has cells of nas_bench_201"),
+    ],
+)
+def test_a_space_of_one_s_own_that_cannot_run_is_one_line(tmp_path, fields, changes, words):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"ops": ["skip_connect", "nor_conv_3x3"], "edges": [[0, 1]]} | fields))
+    with pytest.raises(ValueError, match=r"own\.json|config\.") as caught:
+        selections.load(config_of(space_file=str(path), **changes))
+    assert words in str(caught.value)
+
+
+def test_a_space_of_one_s_own_is_loaded(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"ops": ["skip_connect", "nor_conv_3x3"], "edges": [[0, 1]]}))
+    assert selections.load(config_of(space_file=str(path))).space.ops == ("skip_connect", "nor_conv_3x3")
 
 
 @pytest.mark.slow
