@@ -8,7 +8,7 @@ for every cell and seed, which `--config.retrain.seeds=0` leaves out. The paper'
 2.61, fixed alpha 2.87.
 
 :runlocal is on digits, 3 layers of 4 channels: it shows every step, not the paper's figures; the cells have about .98.
-Time on 2 CPU cores: about 3 minutes, half of it compilation.
+Time on 2 CPU cores: about 3.5 minutes, half of it compilation.
 """
 
 from configs import common
