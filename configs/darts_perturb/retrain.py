@@ -26,7 +26,8 @@ Expect at :runlocal (digits, 8 channels, 3 cells, 40 epochs, 3 seeds; mean and s
 (.007), and at :runlocal,nas_bench_201 (1 cell a stage) .990 (.003). Digits do not rank cells: those differ by as little
 as seeds do. The training loss of the DARTS cell rises a little again in the end, as drop path grows.
 
-Time on 2 CPU cores with a cold compilation cache: :runlocal half a minute to a minute, :smoke about 25 s, nearly all compilation.
+Time on 2 CPU cores with a cold compilation cache: :runlocal half a minute to a minute, :smoke about 25 s, nearly all
+compilation.
 """
 
 from ml_collections import ConfigDict, config_dict
