@@ -67,8 +67,8 @@ def init(state, genotype):
     """Returns a cell before training, in the form of the supernet.
 
     Args:
-        state: `search.State` with new weights; with `affine`, as in the paper's evaluation network.
-        genotype: `genotype.Genotype`; decides every edge.
+        state: `search.State` with new weights.
+        genotype: `genotype.Genotype` or `genotype.DartsGenotype`; decides or drops every edge.
     """
     # an edge that the cell does not keep has the choice -1
     choice = jax.tree.map(lambda rows: jnp.where(rows < 0, search.DROPPED, rows), genotypes.to_choice(genotype))

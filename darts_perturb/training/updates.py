@@ -36,10 +36,10 @@ class Settings(NamedTuple):
     alpha_weight_decay: float = 1e-3
 
 
-def init(key, space, *, channels, layers, num_classes, affine=False):
+def init(key, space, *, channels, layers, num_classes):
     """Returns the state before the first step: alpha = 1e-3 N(0, 1), as in the public code."""
     params_key, alpha_key = jax.random.split(key)
-    params = supernet.init(params_key, space, channels=channels, layers=layers, num_classes=num_classes, affine=affine)
+    params = supernet.init(params_key, space, channels=channels, layers=layers, num_classes=num_classes)
     num_rows = len(edges.listed(space))
     rows = 1e-3 * jax.random.normal(alpha_key, (num_rows, space.weights_shape[1]))
     alpha = edges.by_cell(space, rows)

@@ -1,11 +1,12 @@
 """Runs on eight devices, in a process of their own: the figures of one device, and the same when resumed."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
 SCRIPT = """
-import pathlib, signal, sys
+import pathlib, sys
 from unittest import mock
 import jax, numpy as np
 from ml_collections import FrozenConfigDict
@@ -14,14 +15,7 @@ from experiment import mesh
 from experiment.signals import Interrupted
 from experiment.workdir import Workdir
 from ntk_asgd.runs import layers, rates
-
-class Stopping(Workdir):  # whose loops get a SIGTERM at their first call that ends before the last step
-    def loop(self, name, state, step_fn, **settings):
-        def stopping_fn(state, step):
-            if step == 0:
-                self.signals.pending = signal.SIGTERM
-            return step_fn(state, step)
-        return super().loop(name, state, stopping_fn, **settings)
+from tests.experiment.stopping import Stopping
 
 def small(config, **changes):
     config.update_from_flattened_dict({"steps_per_call": 32, "network.num_seeds": 8, "network.width": 8, **changes})
@@ -65,5 +59,6 @@ print("agree")
 
 def test_runs_on_eight_devices_are_those_of_one_and_resume(tmp_path):
     env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run([sys.executable, "-c", SCRIPT, tmp_path], env=env, capture_output=True, text=True)
+    command = [sys.executable, "-c", SCRIPT, tmp_path]
+    result = subprocess.run(command, env=env, cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True)
     assert result.stdout.split() == ["agree"], result.stderr

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 SCRIPT = """
-import pathlib, signal, sys
+import pathlib, sys
 import jax, numpy as np
 from ml_collections import FrozenConfigDict
 from configs.darts_perturb import digits
@@ -15,14 +15,7 @@ from darts_perturb.runs import datasets, jobs
 from experiment.signals import Interrupted
 from experiment.workdir import Workdir
 from tests.darts_perturb import tiny
-
-class Stopping(Workdir):  # whose loops get a SIGTERM at their first call that ends before the last step
-    def loop(self, name, state, step_fn, **settings):
-        def stopping_fn(state, step):
-            if step == 0:
-                self.signals.pending = signal.SIGTERM
-            return step_fn(state, step)
-        return super().loop(name, state, stopping_fn, **settings)
+from tests.experiment.stopping import Stopping
 
 config = digits.get_config("smoke")
 config.search.epochs = 2
