@@ -11,7 +11,13 @@ from configs import common
 from experiment import app
 
 ROOT = pathlib.Path(__file__).parents[2]
-CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").glob("*/*.py") if path.name != "__init__.py")
+SYSTEMS = ("ntk_asgd", "cqd", "darts_perturb")
+CONFIGS = sorted(
+    path.relative_to(ROOT)
+    for system in SYSTEMS
+    for path in (ROOT / "configs" / system).glob("*.py")
+    if path.name != "__init__.py"
+)
 SIZES = ("", "runlocal", "smoke")
 
 
