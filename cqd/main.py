@@ -7,7 +7,8 @@ import sys
 from experiment import app, config
 
 GRAPHS = ("countries", "umls", "kinship", "nations", "fb15k237", "nell995")  # one run, six configs
-RUNS = {**dict.fromkeys(GRAPHS, "cqd.runs.complex_queries"), "train": "cqd.runs.train", "ask": "cqd.runs.ask"}
+OWN = ("train", "ask", "query_models", "calibration", "refinement")
+RUNS = {**dict.fromkeys(GRAPHS, "cqd.runs.complex_queries"), **{name: f"cqd.runs.{name}" for name in OWN}}
 DEFAULT = "configs/cqd/countries.py"
 
 

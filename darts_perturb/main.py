@@ -4,7 +4,12 @@ from experiment import app
 
 # one run, seven configs
 SEARCHES = ("textures", "digits", "nb201_cifar10", "darts_cifar10", "s1_s4", "fixed_alpha", "sdarts")
-RUNS = {**dict.fromkeys(SEARCHES, "darts_perturb.runs.selections"), "retrain": "darts_perturb.runs.retrain"}
+ANALYSES = ("skip_domination", "op_strength", "unrolled", "optimal_alpha", "criteria", "pilot")
+RUNS = {
+    **dict.fromkeys(SEARCHES, "darts_perturb.runs.selections"),
+    "retrain": "darts_perturb.runs.retrain",
+    **{name: f"darts_perturb.runs.analysis.{name}" for name in ANALYSES},
+}
 
 
 def main(argv=None):

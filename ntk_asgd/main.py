@@ -4,6 +4,7 @@ from experiment import app
 
 RUNS = {
     "averaging": "ntk_asgd.runs.averaging",
+    "bound": "ntk_asgd.runs.bound",
     "digits": "ntk_asgd.runs.digits",
     "eigen_decay": "ntk_asgd.runs.eigen_decay",
     "eps_gap": "ntk_asgd.runs.eps_gap",

@@ -12,13 +12,13 @@ SYSTEMS = ("ntk_asgd", "cqd", "darts_perturb")
 FLOORS = ("experiment", *SYSTEMS, "reproduce", "configs")
 MATHS = {
     "ntk_asgd": {"jax", "numpy", "scipy"},
-    "cqd": {"jax", "numpy", "scipy", "optax"},
+    "cqd": {"jax", "numpy", "scipy", "optax", "flax"},
     "darts_perturb": {"jax", "numpy", "scipy", "optax", "flax"},
 }
 LAZY = {  # imported inside the functions that need them, and by nothing else
     "experiment": {"orbax", "tqdm", "tensorboardX", "matplotlib", "cycler", "scipy"},
     "ntk_asgd": {"matplotlib", "sklearn"},
-    "cqd": {"matplotlib", "rdflib", "pyoxigraph"},
+    "cqd": {"matplotlib", "rdflib", "pyoxigraph", "sklearn"},
     "darts_perturb": {"matplotlib", "sklearn", "skimage"},
     "reproduce": {"scipy"},
 }
