@@ -1,34 +1,27 @@
 """Re-measures every claim and writes one report.
 
-    python -m reproduce.main --workdir=out [--scale=smoke|laptop|paper] [--only=ntk_asgd,cqd]
+    python -m reproduce.main --workdir=out [--scale=smoke|laptop|workstation|gpu] [--only=ntk_asgd,cqd]
+    python -m reproduce.main --workdir=merged --merge=out,DIR_OF_A_GPU_RUN
 
 Runs each config that a claim names in its own workdir under WORKDIR/runs and writes WORKDIR/report.html and
 WORKDIR/report.json. The same command again resumes. `laptop` takes minutes on two cores, `smoke` checks the plumbing
-in less, `paper` is the scale of the papers and wants a GPU.
+in less, `workstation` takes CPU hours, `gpu` is the scale of the papers. Runs on data of yours are made where
+`--input=SYSTEM/RUN:FIELD=PATH` says where it is.
+
+With --merge nothing is run: the finished runs found in those directories, whoever made them, give one report, each
+claim judged at the largest scale that is there.
 """
 
 import importlib
 import pathlib
 import sys
 import time
-from typing import NamedTuple
 
 from absl import flags, logging
 
 from experiment import app, config
 from experiment.errors import NonFiniteError, UserError
-from reproduce import claims, report, verdict
-
-SCALES = {"smoke": ":smoke", "laptop": ":runlocal", "paper": ""}
-
-
-class Result(NamedTuple):
-    """A claim with what was measured, the verdict, and the command that measures it again."""
-
-    claim: claims.Claim
-    measured: verdict.Measured | None
-    verdict: str
-    command: str
+from reproduce import claims, finished, report, scales
 
 
 def main(argv=None):
@@ -42,10 +35,12 @@ def _parse(argv):
     """Returns the flags, or None where help was asked for and printed."""
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "Directory of the report and of the runs behind it.", flag_values=values)
-    flags.DEFINE_enum("scale", "laptop", list(SCALES), "Size of the runs.", flag_values=values)
+    flags.DEFINE_enum("scale", "laptop", list(scales.ARGUMENTS), "Size of the runs.", flag_values=values)
     flags.DEFINE_list(
         "only", list(report.TITLES), "Systems to run; the report then holds these alone.", flag_values=values
     )
+    flags.DEFINE_multi_string("input", [], "SYSTEM/RUN:FIELD=PATH, data of a run; again for more.", flag_values=values)
+    flags.DEFINE_list("merge", [], "Directories of finished runs to report on; nothing is run.", flag_values=values)
     flags.DEFINE_string("compilation_cache", app.default_cache(), "As for the systems.", flag_values=values)
     flags.DEFINE_bool("debug", False, "Show the traceback of an error.", flag_values=values)
     if any(word in ("--help", "-h", "-help") for word in argv[1:]):
@@ -63,6 +58,8 @@ def _parse(argv):
     if unknown or not values.only:
         missing = repr(min(unknown)) if unknown else "given"
         raise UserError(f"--only={','.join(values.only)}: no system {missing}; there are {', '.join(report.TITLES)}")
+    if values.merge and (values["scale"].present or values.input):
+        raise UserError(f"--merge={','.join(values.merge)}: runs nothing, so --scale and --input have no meaning there")
     return values
 
 
@@ -71,26 +68,19 @@ def reproduce(options, signals):
     if options is None:
         return None
     start = time.monotonic()
+    if options.merge:
+        done, stopped = finished.collect(options.merge, options.only), []
+    else:
+        done, stopped = _run(options, signals)
+    known = {(run.system, run.name): run for run in scales.RUNS}
+    results = [
+        finished.result(claim, done.get((claim.system, claim.run)), known[claim.system, claim.run])
+        for claim in claims.CLAIMS
+        if claim.system in options.only
+    ]
     root = pathlib.Path(options.workdir)
-    chosen = [claim for claim in claims.CLAIMS if claim.system in options.only]
-    runs = list(dict.fromkeys((claim.system, claim.run) for claim in chosen))
-    summaries, stopped = {}, []
-    for index, (system, run) in enumerate(runs, start=1):
-        workdir = root / "runs" / options.scale / system / run
-        logging.info("(%d/%d) %s: %s", index, len(runs), report.TITLES[system], run)
-        binary = importlib.import_module(f"{system}.main")
-        size = config_of(system, run, options.scale)
-        argv = [system, f"--config={size}", f"--workdir={workdir}", f"--compilation_cache={options.compilation_cache}"]
-        try:
-            summaries[f"{system}/{run}"] = app.run(
-                system=system, runs=binary.RUNS, default_config=size, argv=argv, signals=signals
-            )
-        except NonFiniteError as error:
-            logging.error("%s %s stopped: %s", system, run, error)
-            stopped.append(f"{system} {run}: {error}")
-    results = [_result(claim, summaries, options.scale) for claim in chosen]
-    _write(root / "report.json", report.as_json(results, summaries, options.scale))
-    _write(root / "report.html", report.as_html(results, summaries, options.scale, root / "runs" / options.scale))
+    _write(root / "report.json", report.as_json(results))
+    _write(root / "report.html", report.as_html(results))
     where = f"report: {root / 'report.html'} ({time.monotonic() - start:.0f} s)"
     table = f"{report.table(results)}\n{where}"
     if stopped:
@@ -99,22 +89,37 @@ def reproduce(options, signals):
     return table
 
 
-def config_of(system, run, scale):
-    """Returns the --config of a run at a scale."""
-    return f"configs/{system}/{run}.py{SCALES[scale]}"
-
-
-def _result(claim, summaries, scale):
-    summary = summaries.get(f"{claim.system}/{claim.run}")
-    measured = None if summary is None else claim.measure(summary["figures"])
-    decided = verdict.decide(measured, claim.accepted, scale_decides=scale in claim.decided_at)
-    command = f"python -m {claim.system}.main --config={config_of(claim.system, claim.run, scale)} --workdir=DIR"
-    return Result(claim, measured, decided, command)
+def _run(options, signals):
+    """Returns ({(system, name): Finished}, [words of the runs that stopped])."""
+    inputs = scales.parse_inputs(options.input)
+    named = {(claim.system, claim.run) for claim in claims.CLAIMS}
+    runs = [run for run in scales.chosen(options.scale, options.only, inputs) if (run.system, run.name) in named]
+    done, stopped = {}, []
+    for index, run in enumerate(runs, start=1):
+        key = run.system, run.name
+        workdir = pathlib.Path(options.workdir) / "runs" / options.scale / run.system / run.name
+        logging.info("(%d/%d) %s: %s", index, len(runs), report.TITLES[run.system], run.name)
+        argv = [
+            run.system,
+            *run.flags(options.scale, inputs.get(key)),
+            f"--workdir={workdir}",
+            f"--compilation_cache={options.compilation_cache}",
+        ]
+        table = importlib.import_module(f"{run.system}.main").RUNS
+        made = {"system": run.system, "runs": table, "default_config": run.config(options.scale), "argv": argv}
+        try:
+            summary = app.run(**made, signals=signals)
+            done[key] = finished.Finished(run, options.scale, workdir, summary, inputs.get(key, {}))
+        except NonFiniteError as error:
+            logging.error("%s %s stopped: %s", *key, error)
+            stopped.append(f"{run.system} {run.name}: {error}")
+    return done, stopped
 
 
 def _write(path, text):
     temporary = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:

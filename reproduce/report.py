@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 
+from reproduce import verdict
 from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, NOT_MEASURED
 
 TITLES = {
@@ -18,6 +19,7 @@ PAPERS = {
     "cqd": ("Arakelyan, Daza, Minervini & Cochez, ICLR 2021", "2011.03459"),
     "darts_perturb": ("Wang, Cheng, Chen, Tang & Hsieh, ICLR 2021", "2108.04392"),
 }
+_PROVENANCE = ("seeds", "device", "wall_time_s", "versions")
 _CLASSES = {HOLDS: "holds", FAILS: "fails", NOT_DECIDED: "open", NOT_MEASURED: "open"}
 _STYLE = """
 :root { --ink: #1d2733; --soft: #5c6b7a; --line: #dfe5ea; --holds: #1f7a3d; --fails: #b3261e; --open: #8a6100; }
@@ -56,18 +58,26 @@ def table(results):
     """Returns the verdicts as lines of text for a terminal."""
     rows = [("claim", "measured", "accepted", "published", "verdict")]
     rows += [
-        (r.claim.title, number(r.measured), r.claim.accepted.words(), r.claim.published, r.verdict) for r in results
+        (r.claim.title, number(r.measured), r.claim.accepted.words(), r.claim.published, _words(r)) for r in results
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    counts = {verdict: sum(r.verdict == verdict for r in results) for verdict in _CLASSES}
-    words = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != NOT_MEASURED)
+    counts = {name: sum(r.verdict == name for r in results) for name in _CLASSES}
+    words = ", ".join(f"{n} {name}" for name, n in counts.items() if n or name != NOT_MEASURED)
     return "\n".join([*lines, f"{len(results)} claims: {words}"])
 
 
-def as_json(results, summaries, scale):
-    """Returns the report as one JSON text: the claims, and where each run's files are."""
+def _words(result):
+    return (
+        result.verdict
+        if result.measured is None
+        else verdict.words(result.measured, result.claim.accepted, result.verdict)
+    )
+
+
+def as_json(results):
+    """Returns the report as one JSON text: the claims, and what each run was made on."""
     claims = [
         {
             "claim": result.claim.name,
@@ -75,55 +85,56 @@ def as_json(results, summaries, scale):
             "statement": result.claim.statement,
             "source": result.claim.source,
             "published": result.claim.published,
-            **_measured(result.measured),
+            **_measured(result),
             "accepted": list(result.claim.accepted),
             "verdict": result.verdict,
+            "scale": result.finished.scale if result.finished else None,
             "command": result.command,
         }
         for result in results
     ]
     runs = {
-        name: {key: summary[key] for key in ("seeds", "device", "wall_time_s", "versions")}
-        for name, summary in summaries.items()
+        f"{each.run.system}/{each.run.name}": {"scale": each.scale, **{key: each.summary[key] for key in _PROVENANCE}}
+        for each in _runs(results)
     }
-    return json.dumps({"scale": scale, "claims": claims, "runs": runs}, indent=2) + "\n"
+    return json.dumps({"claims": claims, "runs": runs}, indent=2) + "\n"
 
 
-def _measured(measured):
+def _runs(results):
+    """Returns the finished runs behind the results, each once."""
+    return list({id(result.finished): result.finished for result in results if result.finished}.values())
+
+
+def _measured(result):
     """Returns the JSON fields of a figure; what is not a number or not known is null."""
-    if measured is None:
-        return {"measured": None, "standard_error": None, "num_seeds": 0}
-    value, error, num_seeds = measured
+    if result.measured is None:
+        return {"measured": None, "standard_error": None, "num_seeds": 0, "misses_by": None}
+    value, error, num_seeds = result.measured
     return {
         "measured": value if math.isfinite(value) else None,
         "standard_error": error if math.isfinite(error) else None,
         "num_seeds": num_seeds,
+        "misses_by": verdict.shortfall(result.measured, result.claim.accepted) if result.verdict == FAILS else None,
     }
 
 
-def as_html(results, summaries, scale, runs_dir):
+def as_html(results):
     """Returns the report as one HTML page that needs no other file.
 
     Args:
-        results: list of reproduce.main.Result.
-        summaries: {"system/run": summary.json}.
-        scale: which of the configs' sizes was run.
-        runs_dir: directory with one workdir a run, for the plots.
+        results: list of `finished.Result`.
     """
-    sections = "".join(_system(system, results, summaries, pathlib.Path(runs_dir)) for system in TITLES)
-    any_summary = next(iter(summaries.values()), {"versions": {}, "device": {"count": 0, "kind": "", "cpus": 0}})
-    versions = ", ".join(f"{name} {version}" for name, version in any_summary["versions"].items())
-    device = any_summary["device"]
-    total = sum(summary["wall_time_s"] for summary in summaries.values())
+    runs = _runs(results)
+    sections = "".join(_system(system, results) for system in TITLES)
+    versions = "; ".join(sorted({_versions(each.summary) for each in runs}))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Three papers, re-measured</title><style>{_STYLE}</style></head><body>
 <h1>Three papers, re-measured</h1>
-<p class="soft">Every figure below was computed by the runs named beside it, at scale “{_text(scale)}”, in
-{total:.0f} s on {device["count"]} {_text(device["kind"])} device(s), {device["cpus"]} CPU cores; ± is a standard error
-over seeds. A verdict compares the 95% interval of the measured figure with the interval that the claim accepts: inside
-it holds, outside it fails; across its edge, or where the run is too small to bear on the claim, it is not decided.
-Several accepted bands and seed counts were chosen after first runs: see reproduce/claims.</p>
+<p class="soft">Every figure below was computed by the runs named beside it: {_text(_where(runs))}. ± is a standard
+error over seeds. A verdict compares the 95% interval of the measured figure with the interval that the claim accepts:
+inside it holds, outside it fails; across its edge, or where the run is too small to bear on the claim, it is not
+decided. Several accepted bands and seed counts were chosen after first runs: see reproduce/claims.</p>
 <table><tr><th>claim</th><th>published</th><th>measured</th><th>accepted</th><th>verdict</th></tr>
 {"".join(_row(result) for result in results)}</table>
 {sections}
@@ -132,12 +143,27 @@ Several accepted bands and seed counts were chosen after first runs: see reprodu
 """
 
 
+def _where(runs):
+    """Returns at which scales, on which devices and for how long some finished runs were made."""
+    seconds = {}
+    for each in runs:
+        device = each.summary["device"]
+        key = each.scale, f"{device['count']} {device['kind']} device(s), {device['cpus']} CPU cores"
+        seconds[key] = seconds.get(key, 0) + each.summary["wall_time_s"]
+    parts = [f"at scale “{scale}” in {total:.0f} s on {device}" for (scale, device), total in seconds.items()]
+    return "; ".join(parts) or "none has finished"
+
+
+def _versions(summary):
+    return ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
+
+
 def _text(words):
     return html.escape(str(words))
 
 
 def _verdict(result):
-    return f'<span class="verdict {_CLASSES[result.verdict]}">{_text(result.verdict)}</span>'
+    return f'<span class="verdict {_CLASSES[result.verdict]}">{_text(_words(result))}</span>'
 
 
 def _row(result):
@@ -149,7 +175,7 @@ def _row(result):
     )
 
 
-def _system(system, results, summaries, runs_dir):
+def _system(system, results):
     authors, arxiv = PAPERS[system]
     own = [result for result in results if result.claim.system == system]
     if not own:
@@ -157,15 +183,13 @@ def _system(system, results, summaries, runs_dir):
     parts = [f'<h2>{_text(TITLES[system])}</h2><p class="soft">{_text(authors)}, arXiv {arxiv}</p>']
     shown = set()
     for result in own:
-        parts.append(_claim(result, summaries, runs_dir, shown))
+        parts.append(_claim(result, shown))
     return "".join(parts)
 
 
-def _claim(result, summaries, runs_dir, shown):
+def _claim(result, shown):
     """Returns the section of one claim; a plot or text that an earlier section showed is linked to."""
     claim = result.claim
-    summary = summaries.get(f"{claim.system}/{claim.run}", {"wall_time_s": 0.0})
-    workdir = runs_dir / claim.system / claim.run
     seeds = f" over {result.measured.num_seeds} seeds" if result.measured and result.measured.num_seeds > 1 else ""
     parts = [
         f'<h3 id="{_text(claim.name)}">{_text(claim.title)}</h3><p>{_text(claim.statement)}</p>',
@@ -173,8 +197,10 @@ def _claim(result, summaries, runs_dir, shown):
         f"Measured: {_text(number(result.measured))}{seeds}; accepted: "
         f"{_text(claim.accepted.words())}; {_verdict(result)}. {_text(claim.note)}</p>",
     ]
+    if result.finished is None:
+        return "".join([*parts, f"<pre>{_text(result.command)}</pre>"])
     for name in (*(f"figures/{plot}.png" for plot in claim.plots), *claim.texts):
-        path, anchor = workdir / name, f"{claim.run}-{pathlib.Path(name).stem}"
+        path, anchor = result.finished.workdir / name, f"{claim.run}-{pathlib.Path(name).stem}"
         if not path.exists():
             continue
         if path in shown:
@@ -187,5 +213,6 @@ def _claim(result, summaries, runs_dir, shown):
             words = path.read_text(encoding="utf-8").rstrip()
             parts.append(f'<pre id="{_text(anchor)}">{_text(words)}</pre>')
         shown.add(path)
-    parts.append(f"<pre>{_text(result.command)}  # {summary['wall_time_s']:.0f} s</pre>")
+    made = f"{result.finished.scale}, {result.finished.summary['wall_time_s']:.0f} s"
+    parts.append(f"<pre>{_text(result.command)}  # {_text(made)}</pre>")
     return "".join(parts)

@@ -49,6 +49,22 @@ class Accepted(NamedTuple):
         return f"{self.low:.3g} to {self.high:.3g}"
 
 
+def shortfall(measured, accepted):
+    """Returns by how much a figure misses what a claim accepts, 0 inside."""
+    floor = -math.inf if accepted.low is None else accepted.low
+    ceiling = math.inf if accepted.high is None else accepted.high
+    return max(floor - measured.value, measured.value - ceiling, 0.0)
+
+
+def words(measured, accepted, verdict):
+    """Returns a verdict as a reader meets it: a failing one says by how much, and how sure that is."""
+    if verdict != FAILS:
+        return verdict
+    missed = shortfall(measured, accepted)
+    sure = f", {missed / measured.standard_error:.1f} standard errors" if measured.standard_error else ""
+    return f"{verdict} by {missed:.2g}{sure}"
+
+
 def decide(measured, accepted, *, scale_decides=True):
     """Returns HOLDS, FAILS, NOT_DECIDED or NOT_MEASURED.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from reproduce.verdict import Accepted, Measured
 
-EVERY_REAL_SCALE = ("laptop", "paper")
+EVERY_REAL_SCALE = ("laptop", "workstation", "gpu")
 
 
 class Claim(NamedTuple):

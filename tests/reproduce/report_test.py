@@ -3,7 +3,7 @@ import json
 import pytest
 
 from experiment.errors import NonFiniteError
-from reproduce import claims, main, report
+from reproduce import claims, finished, main, report, scales
 from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, NOT_MEASURED, Accepted, Measured, decide
 
 SUMMARY = {
@@ -32,6 +32,7 @@ def claim(name, path, accepted, **fields):
 
 @pytest.fixture
 def results(tmp_path):
+    run = finished.Finished(scales.Run("cqd", "toy"), "laptop", tmp_path / "cqd" / "toy", SUMMARY, {})
     figures = tmp_path / "cqd" / "toy" / "figures"
     figures.mkdir(parents=True)
     (figures / "plot.png").write_bytes(b"\x89PNG picture")
@@ -44,7 +45,7 @@ def results(tmp_path):
     ]
     measured = [item.measure(SUMMARY["figures"]) for item in chosen]
     return [
-        main.Result(item, value, decide(value, item.accepted), "python -m cqd.main")
+        finished.Result(item, value, decide(value, item.accepted), "python -m cqd.main", run)
         for item, value in zip(chosen, measured, strict=True)
     ]
 
@@ -60,8 +61,8 @@ def test_verdicts_follow_the_figures(results):
     assert [result.verdict for result in results] == [HOLDS, FAILS, NOT_DECIDED, NOT_DECIDED]
 
 
-def test_the_page_holds_every_claim_once_with_its_plot_inside(results, tmp_path):
-    page = report.as_html(results, {"cqd/toy": SUMMARY}, "laptop", tmp_path)
+def test_the_page_holds_every_claim_once_with_its_plot_inside(results):
+    page = report.as_html(results)
     for result in results:
         assert page.count(f'id="{result.claim.name}"') == 1
     assert page.count("data:image/png;base64,") == 1
@@ -70,14 +71,17 @@ def test_the_page_holds_every_claim_once_with_its_plot_inside(results, tmp_path)
     assert "x &lt; y &amp; z" in page
     assert "<b>" not in page
     assert "not measured" in page
+    assert "at scale “laptop” in 3 s on 1 cpu device(s), 2 CPU cores" in page
+    assert "fails by 1<" in page
     assert 'src="http' not in page
 
 
 def test_the_json_is_strict_and_complete(results):
-    text = report.as_json(results, {"cqd/toy": SUMMARY}, "laptop")
+    text = report.as_json(results)
     data = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert [entry["verdict"] for entry in data["claims"]] == [HOLDS, FAILS, NOT_DECIDED, NOT_DECIDED]
     assert data["claims"][3]["measured"] is None
+    assert [entry["misses_by"] for entry in data["claims"]] == [None, 1.0, None, None]
     assert data["runs"]["cqd/toy"]["versions"] == {"jax": "0.0"}
 
 
@@ -95,6 +99,11 @@ def test_the_table_counts_verdicts(results):
         (["--workdir=w", "--only=ntk_asgd,nas"], "nas"),
         (["--workdir=w", "--only="], "--only="),
         (["--workdir=w", "more"], "unexpected argument 'more'"),
+        (["--workdir=w", "--scale=gpu", "--merge=a"], "--merge=a"),
+        (["--workdir=w", "--merge=/nowhere"], "--merge=/nowhere: no such directory"),
+        (["--workdir=w", "--input=cqd/umls"], "SYSTEM/RUN:FIELD=PATH"),
+        (["--workdir=w", "--input=cqd/nothing:graph=x"], "no such run"),
+        (["--workdir=w", "--input=cqd/countries:grap=x"], "grap"),
     ],
 )
 def test_bad_arguments_are_one_line_and_status_2(capsys, args, words):
@@ -114,6 +123,7 @@ def test_a_run_that_stops_leaves_a_report_of_the_others(tmp_path, monkeypatch, c
             raise NonFiniteError("train_0: loss is not finite at step 3")
         return json.loads(json.dumps({**SUMMARY, "figures": {"slope": {"value": -0.5, "se": 0.01, "seeds": 9}}}))
 
+    monkeypatch.setattr(main.scales, "RUNS", (scales.Run("cqd", "toy"), scales.Run("ntk_asgd", "toy")))
     chosen = (
         claim("stopped", ("c",), Accepted(low=1.0)),
         claim("measured", ("slope",), Accepted(-0.6, -0.4))._replace(system="ntk_asgd"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, Accepted, Measured, decide
+from reproduce.verdict import FAILS, HOLDS, NOT_DECIDED, Accepted, Measured, decide, shortfall, words
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,10 @@ def test_words():
     assert Accepted(0.1, 0.2).words() == "0.1 to 0.2"
     assert Accepted(low=0.1).words() == "at least 0.1"
     assert Accepted(high=0.1).words() == "at most 0.1"
+
+
+def test_a_failing_claim_says_by_how_much():
+    assert words(Measured(0.5), Accepted(high=0.4), FAILS) == "fails by 0.1"
+    assert words(Measured(0.2, 0.05, 9), Accepted(0.4, 0.6), FAILS) == "fails by 0.2, 4.0 standard errors"
+    assert words(Measured(0.5), Accepted(high=0.4), NOT_DECIDED) == NOT_DECIDED
+    assert [shortfall(Measured(value), Accepted(0.25, 0.5)) for value in (0.0, 0.25, 0.4, 0.75)] == [0.25, 0, 0, 0.25]

@@ -1,0 +1,137 @@
+"""The sizes at which the claims are measured: which runs, with which config, on which inputs.
+
+smoke         :smoke, through every line of the laptop's runs; decides nothing
+laptop        :runlocal, embedded data alone, at most ten minutes on two cores
+workstation   :runlocal with more seeds and samples, and every run; CPU hours
+gpu           the configs as they stand, the papers' scale
+"""
+
+import importlib
+import json
+from typing import NamedTuple
+
+from experiment import config as config_files
+from experiment.errors import UserError
+
+ARGUMENTS = {"smoke": "smoke", "laptop": "runlocal", "workstation": "runlocal", "gpu": None}
+
+
+class Run(NamedTuple):
+    """A config that claims are measured by.
+
+    Attributes:
+        system: package.
+        name: of the config in configs/SYSTEM/.
+        needs: fields that take a path from the user; without one of them the run is left out.
+        scales: at which it is run.
+        workstation: ((field, value), ...) over :runlocal.
+    """
+
+    system: str
+    name: str
+    needs: tuple = ()
+    scales: tuple = tuple(ARGUMENTS)
+    workstation: tuple = ()
+
+    def fields(self, scale):
+        """Returns {field: value} that a scale sets beside the argument of the config."""
+        return dict(self.workstation) if scale == "workstation" else {}
+
+    def config(self, scale):
+        """Returns the --config of a scale, FILE:ARGUMENT."""
+        argument = ARGUMENTS[scale]
+        return f"configs/{self.system}/{self.name}.py" + (f":{argument}" if argument else "")
+
+    def flags(self, scale, inputs=None):
+        """Returns the flags of a scale, of inputs {field: path} too."""
+        fields = self.fields(scale) | (inputs or {})
+        return [f"--config={self.config(scale)}", *(f"--config.{name}={value}" for name, value in fields.items())]
+
+    def input_fields(self):
+        """Returns the names of the fields that take paths."""
+        module = importlib.import_module(f"{self.system}.main").RUNS[self.name]
+        return tuple(getattr(importlib.import_module(module), "INPUTS", ()))
+
+    def scale_of(self, config):
+        """Returns the first scale whose config is the given one but for paths of inputs, None if there is none.
+
+        Args:
+            config: as in config.json.
+        """
+        inputs = self.input_fields()
+        for scale in self.scales:
+            if _without(self._at(scale), inputs) == _without(config, inputs):
+                return scale
+        return None
+
+    def _at(self, scale):
+        """Returns the config of a scale as plain JSON types."""
+        made = config_files.load(config_files.find(self.config(scale).partition(":")[0]), ARGUMENTS[scale])
+        made.update_from_flattened_dict(self.fields(scale))
+        return json.loads(made.to_json_best_effort())
+
+
+def _without(config, fields):
+    return {name: value for name, value in config.items() if name not in fields}
+
+
+_BEYOND_LAPTOP = ("workstation", "gpu")
+RUNS = (
+    Run("ntk_asgd", "eigen_decay"),
+    Run("ntk_asgd", "rates"),
+    Run("ntk_asgd", "averaging"),
+    Run("ntk_asgd", "eps_gap"),
+    Run("ntk_asgd", "layers"),
+    Run("ntk_asgd", "misspecified"),
+    Run("ntk_asgd", "digits"),
+    Run("cqd", "countries", workstation=(("seeds", (0, 1, 2, 3, 4, 5, 6, 7)),)),
+    Run("darts_perturb", "textures", workstation=(("seeds", tuple(range(12))),)),
+)
+
+
+def chosen(scale, systems, inputs):
+    """Returns the runs of a scale whose inputs are there.
+
+    Args:
+        scale: of ARGUMENTS.
+        systems: packages.
+        inputs: {(system, name): {field: path}}.
+
+    Raises:
+        UserError: an input of a run or field that is not known, or of a run that is not of this scale.
+    """
+    known = {(run.system, run.name): run for run in RUNS}
+    for (system, name), fields in inputs.items():
+        if (system, name) not in known:
+            names = ", ".join(f"{run.system}/{run.name}" for run in RUNS)
+            raise UserError(f"--input={system}/{name}: no such run; there are {names}")
+        run = known[system, name]
+        takes = run.input_fields()
+        if unknown := set(fields) - set(takes):
+            raise UserError(f"--input={system}/{name}:{min(unknown)}: it takes {', '.join(takes) or 'no inputs'}")
+        if scale not in run.scales:
+            raise UserError(f"--input={system}/{name}: is not run at --scale={scale}; it is at {', '.join(run.scales)}")
+    return [
+        run
+        for run in RUNS
+        if run.system in systems
+        and scale in run.scales
+        and set(run.needs) <= set(inputs.get((run.system, run.name), {}))
+    ]
+
+
+def parse_inputs(words):
+    """Returns {(system, name): {field: path}} of SYSTEM/RUN:FIELD=PATH texts.
+
+    Raises:
+        UserError: a text of another form.
+    """
+    found = {}
+    for word in words:
+        run, colon, rest = word.partition(":")
+        system, slash, name = run.partition("/")
+        field, equals, path = rest.partition("=")
+        if not (colon and slash and equals and all((system, name, field, path))):
+            raise UserError(f"--input={word}: SYSTEM/RUN:FIELD=PATH is due, as cqd/umls:graph=FOLDER")
+        found.setdefault((system, name), {})[field] = path
+    return found

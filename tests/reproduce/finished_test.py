@@ -1,0 +1,79 @@
+"""Finished runs of several directories become one report, each claim judged at the largest scale."""
+
+import json
+
+import pytest
+
+from experiment import app
+from experiment.errors import UserError
+from reproduce import claims, finished, main, scales
+
+RUN = scales.Run("cqd", "train")
+SUMMARY = {
+    "system": "cqd",
+    "run": "train",
+    "seeds": [0],
+    "device": {"platform": "cpu", "kind": "cpu", "count": 1, "cpus": 2},
+    "wall_time_s": 3.0,
+    "versions": {"jax": "0.0"},
+}
+
+
+def make(folder, scale, value, **changes):
+    argv = ["cqd", *RUN.flags(scale), "--workdir=w"]
+    config = json.loads(app.parse_flags("cqd", {"train": ""}, "", argv).config.to_json_best_effort())
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    (folder / "summary.json").write_text(json.dumps(SUMMARY | {"figures": {"mrr": value}}))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def table(monkeypatch):
+    claim = claims.Claim(
+        name="links",
+        system="cqd",
+        run="train",
+        title="links are found",
+        statement="x",
+        source="y",
+        published="z",
+        measure=claims.at("mrr"),
+        accepted=claims.cqd.Accepted(low=0.4),
+    )
+    monkeypatch.setattr(claims, "CLAIMS", (claim,))
+    monkeypatch.setattr(scales, "RUNS", (RUN,))
+
+
+def test_the_largest_scale_is_reported_with_its_place_and_command(tmp_path, capsys):
+    make(tmp_path / "a" / "deep", "laptop", 0.5)
+    make(tmp_path / "b", "gpu", 0.3)
+    make(tmp_path / "c", "smoke", 0.1)
+    folders = ",".join(str(tmp_path / name) for name in "abc")
+    with pytest.raises(SystemExit) as stop:
+        main.main(["reproduce", f"--workdir={tmp_path / 'out'}", "--only=cqd", f"--merge={folders}"])
+    assert not stop.value.code
+    assert "fails by 0.1" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["runs"]["cqd/train"]["scale"] == "gpu"
+    assert report["claims"][0]["scale"] == "gpu"
+    assert report["claims"][0]["command"] == "python -m cqd.main --config=configs/cqd/train.py --workdir=DIR"
+    assert "at scale “gpu”" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_run_of_no_scale_is_left_out_and_inputs_do_not_matter(tmp_path):
+    make(tmp_path / "own", "laptop", 0.5, rank=7)
+    assert finished.collect([tmp_path], ["cqd"]) == {}
+    folder = make(tmp_path / "given", "laptop", 0.5, graph="my.tsv")
+    found = finished.collect([tmp_path], ["cqd"])["cqd", "train"]
+    assert (found.workdir, found.scale, found.inputs) == (folder, "laptop", {"graph": "my.tsv"})
+    assert finished.result(claims.CLAIMS[0], found, RUN).command.endswith("--config.graph=my.tsv --workdir=DIR")
+    assert finished.collect([tmp_path], ["ntk_asgd"]) == {}
+
+
+def test_bad_folders_are_named(tmp_path):
+    with pytest.raises(UserError, match="no finished run in it"):
+        finished.collect([tmp_path], ["cqd"])
+    (tmp_path / "summary.json").write_text("{")
+    with pytest.raises(UserError, match=r"summary\.json: not the summary of a run"):
+        finished.collect([tmp_path], ["cqd"])
