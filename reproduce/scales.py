@@ -24,18 +24,18 @@ class Run(NamedTuple):
         name: of the config in configs/SYSTEM/.
         needs: fields that take a path from the user; without one of them the run is left out.
         scales: at which it is run.
-        workstation: ((field, value), ...) over :runlocal.
+        overrides: (scale, field, value) triples over the argument of the config.
     """
 
     system: str
     name: str
     needs: tuple = ()
     scales: tuple = tuple(ARGUMENTS)
-    workstation: tuple = ()
+    overrides: tuple = ()
 
     def fields(self, scale):
         """Returns {field: value} that a scale sets beside the argument of the config."""
-        return dict(self.workstation) if scale == "workstation" else {}
+        return {field: value for own, field, value in self.overrides if own == scale}
 
     def config(self, scale):
         """Returns the --config of a scale, FILE:ARGUMENT."""
@@ -75,17 +75,31 @@ def _without(config, fields):
     return {name: value for name, value in config.items() if name not in fields}
 
 
-_BEYOND_LAPTOP = ("workstation", "gpu")
+_GPU = ("gpu",)
+
+
+def _powers(first, end):
+    return tuple(2**k for k in range(first, end))
+
+
+def _larger(**fields):
+    """Returns overrides of the workstation."""
+    return tuple(("workstation", name, value) for name, value in fields.items())
+
+
 RUNS = (
     Run("ntk_asgd", "eigen_decay"),
-    Run("ntk_asgd", "rates"),
+    Run("ntk_asgd", "rates", overrides=_larger(num_seeds=512, num_samples=_powers(10, 18), num_functions=512)),
     Run("ntk_asgd", "averaging"),
-    Run("ntk_asgd", "eps_gap"),
+    Run("ntk_asgd", "eps_gap", overrides=_larger(num_seeds=100, widths=_powers(6, 14))),
     Run("ntk_asgd", "layers"),
     Run("ntk_asgd", "misspecified"),
-    Run("ntk_asgd", "digits"),
-    Run("cqd", "countries", workstation=(("seeds", (0, 1, 2, 3, 4, 5, 6, 7)),)),
-    Run("darts_perturb", "textures", workstation=(("seeds", tuple(range(12))),)),
+    Run("ntk_asgd", "digits", overrides=_larger(num_seeds=10, width=4_096)),
+    Run("cqd", "countries", overrides=_larger(seeds=tuple(range(10)))),
+    Run("cqd", "fb15k237", ("graph", "queries"), _GPU, overrides=(("gpu", "seeds", (0, 1, 2)),)),
+    Run("darts_perturb", "textures", overrides=_larger(seeds=tuple(range(20)))),
+    Run("darts_perturb", "nb201_cifar10", ("data_path", "table"), _GPU),
+    Run("darts_perturb", "darts_cifar10", ("data_path",), _GPU),
 )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from reproduce.verdict import Accepted, Measured
 
 EVERY_REAL_SCALE = ("laptop", "workstation", "gpu")
+PAPER_SCALE = ("gpu",)
 
 
 class Claim(NamedTuple):
@@ -68,3 +69,18 @@ def at(*path):
 
 def _over_root(spread, seeds):
     return None if spread is None else spread / math.sqrt(seeds)
+
+
+def mean_of(paths):
+    """Returns a function from figures to the mean of the Measured under several paths, of the same seeds.
+
+    Figures of one seed vary together, so the standard error of their mean is at most the mean of theirs, which is what
+    it is given.
+    """
+
+    def measure(figures):
+        parts = [at(*path)(figures) for path in paths]
+        value, error = (sum(part[place] for part in parts) / len(parts) for place in (0, 1))
+        return Measured(value, error, parts[0].num_seeds)
+
+    return measure
