@@ -171,13 +171,17 @@ def decay_slope(values, first, last):
     return float(np.polyfit(np.log(np.arange(first, last + 1)), np.log(window), 1)[0])
 
 
-def degrees_of_freedom(values, regularization, multiplicity=None):
+def degrees_of_freedom(values, regularization, multiplicity=None, *, order=1):
     """Returns N(lambda) = Tr Sigma (Sigma + lambda)^{-1} = sum_i lambda_i / (lambda_i + lambda).
+
+    Of order 2 it is the trace of that operator's square, which the variance of the averaged iterates tends to in units
+    of noise^2 / T.
 
     Args:
         values: eigenvalues.
         regularization: lambda > 0.
         multiplicity: of each eigenvalue; one each where left out.
+        order: power of the operator under the trace.
 
     Raises:
         ValueError: regularization <= 0.
@@ -188,7 +192,7 @@ def degrees_of_freedom(values, regularization, multiplicity=None):
     if regularization <= 0:
         raise ValueError(f"regularization must be positive, not {regularization}")
     values = np.asarray(values, np.float64)
-    share = values / (values + regularization)
+    share = (values / (values + regularization)) ** order
     return float(share.sum() if multiplicity is None else share @ np.asarray(multiplicity, np.float64))
 
 

@@ -170,16 +170,59 @@ def reference_error(eigenvalues, coefficients, *, num_samples, learning_rate, re
     References:
         Nitanda and Suzuki, arXiv 2006.12297, Theorem 1, whose bias and variance terms bound these two.
     """
-    eigenvalues, coefficients = np.asarray(eigenvalues, np.float64), np.asarray(coefficients, np.float64)
+    settings = {"num_samples": num_samples, "learning_rate": learning_rate, "regularization": regularization}
+    bias = reference_mean(eigenvalues, coefficients, **settings) - np.asarray(coefficients, np.float64)
+    eigenvalues, total = np.asarray(eigenvalues, np.float64), num_samples + 1
     a = learning_rate * (eigenvalues + regularization)
-    if not ((a > 0) & (a < 2)).all():
-        raise ValueError("learning_rate * (eigenvalue + regularization) must lie in (0, 2) for every eigenvalue")
-    p, total = 1 - a, num_samples + 1
-    limit = eigenvalues / (eigenvalues + regularization) * coefficients
-    bias = limit * (1 - (1 - p**total) / (a * total)) - coefficients
+    p = 1 - a
     sum_p, sum_p2 = p * (1 - p**num_samples) / a, p**2 * (1 - p ** (2 * num_samples)) / (1 - p**2)
     variance = (noise * learning_rate * eigenvalues / (a * total)) ** 2 * (num_samples - 2 * sum_p + sum_p2)
     return float(np.sum(bias**2)), float(variance.sum())
+
+
+def reference_mean(eigenvalues, coefficients, *, num_samples, learning_rate, regularization):
+    """Returns E gbar_i [N] of `reference_error`: exact for the random design too, as a sample is independent of g_t.
+
+    Args and Raises: as `reference_error`.
+    """
+    eigenvalues, coefficients = np.asarray(eigenvalues, np.float64), np.asarray(coefficients, np.float64)
+    a, total = learning_rate * (eigenvalues + regularization), num_samples + 1
+    if not ((a > 0) & (a < 2)).all():
+        raise ValueError("learning_rate * (eigenvalue + regularization) must lie in (0, 2) for every eigenvalue")
+    limit = eigenvalues / (eigenvalues + regularization) * coefficients
+    return limit * (1 - (1 - (1 - a) ** total) / (a * total))
+
+
+def averaging_error(eigenvalues, coefficients, weights, *, learning_rate, regularization, noise):
+    """Returns (bias [q], variance [q]) as `reference_error`, of any weighted averages sum_t w_t g_t of the iterates.
+
+    For p_u,i = 1 - eta_u (lambda_i + lambda) and b_s = sum_{t > s} w_t prod_{s < u < t} p_u, gathered from the last
+    step back,
+
+        E gbar_i = lambda_i g_i sum_s eta_s b_s,   Var gbar_i = (noise lambda_i)^2 sum_s (eta_s b_s)^2.
+
+    Args:
+        eigenvalues: lambda_i [N].
+        coefficients: g_i [N].
+        weights: w_t of g_0 .. g_T [q, T+1], such as `weighting.weights`.
+        learning_rate: eta, one for all steps or [T].
+        regularization: lambda.
+        noise: standard deviation of the observations.
+
+    Returns:
+        Two arrays. Host code in float64, T steps of q N multiplications.
+    """
+    eigenvalues, coefficients = np.asarray(eigenvalues, np.float64), np.asarray(coefficients, np.float64)
+    weights = np.atleast_2d(np.asarray(weights, np.float64))
+    num_samples = weights.shape[1] - 1
+    eta = np.broadcast_to(np.asarray(learning_rate, np.float64), (num_samples,))
+    later = mean = square = np.zeros((len(weights), len(eigenvalues)))
+    for s in reversed(range(num_samples)):
+        keeps = 1 - eta[s + 1] * (eigenvalues + regularization) if s + 1 < num_samples else 0.0
+        later = weights[:, s + 1, None] + keeps * later
+        mean, square = mean + eta[s] * later, square + (eta[s] * later) ** 2
+    bias = eigenvalues * coefficients * mean - coefficients
+    return np.sum(bias**2, axis=1), np.sum((noise * eigenvalues) ** 2 * square, axis=1)
 
 
 def balancing_constant(

@@ -9,7 +9,7 @@ import pytest
 from tests.experiment import binary
 
 RUNS = {
-    "ntk_asgd": ("averaging", "digits", "eigen_decay", "eps_gap", "layers", "misspecified", "rates"),
+    "ntk_asgd": ("averaging", "bound", "digits", "eigen_decay", "eps_gap", "layers", "misspecified", "rates"),
     "cqd": ("ask", "countries", "train"),
     "darts_perturb": ("s1_s4", "textures", "retrain"),
 }

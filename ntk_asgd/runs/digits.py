@@ -11,7 +11,7 @@ from absl import logging
 from experiment import images
 from experiment.errors import NonFiniteError, UserError
 from ntk_asgd import activations, asgd, empirical, infinite, network, one_pass, rkhs, spectrum, sphere, theory
-from ntk_asgd.runs import descent
+from ntk_asgd.runs import descent, pictures
 from ntk_asgd.runs import digits_plots as plots
 
 INPUTS = ("data_path",)
@@ -107,44 +107,26 @@ def _problem(config):
     """Returns the `Problem`: pictures flattened, centred by the training mean, and scaled to length 1."""
     rng = np.random.default_rng(config.seed)
     x_train, labels_train, x_test, labels_test, num_classes = _pictures(config, rng)
-    positive = config.positive_classes
-    known = all(isinstance(each, int) and 0 <= each < num_classes for each in positive)
-    if not known or not 0 < len(set(positive)) < num_classes:
-        raise ValueError(
-            f"config.positive_classes={positive}: must name some of the classes 0 to {num_classes - 1}, not all"
-        )
-    x_train, x_test = (x.reshape(len(x), -1).astype(np.float64) for x in (x_train, x_test))
-    x_train, x_test = (_unit(x - x_train.mean(axis=0)) for x in (x_train, x_test))
-    if x_train.shape[1] < 2:
-        raise ValueError(f"config.data_path={config.data_path}: images of one pixel lie on no sphere")
-    y_train, y_test = (np.where(np.isin(y, positive), 1, -1).astype(np.float32) for y in (labels_train, labels_test))
+    y_train, y_test = (pictures.signs(y, config.positive_classes, num_classes) for y in (labels_train, labels_test))
+    field = f"config.data_path={config.data_path}"
+    x_train, x_test = (pictures.on_sphere(field, x, x_train) for x in (x_train, x_test))
     return Problem(x_train, y_train, x_test, y_test)
 
 
 def _pictures(config, rng):
     """Returns the images, at most num_train and num_test of them in random order, as `images.Images`."""
+    source = pictures.load(config.data_path)
     if config.data_path:
-        source = images.load(config.data_path)
         train, test = rng.permutation(len(source.y_train)), rng.permutation(len(source.y_test))
-        parts = source[:4]
     else:
-        from sklearn import datasets
-
-        digits = datasets.load_digits()
-        order = rng.permutation(len(digits.target))
+        order = rng.permutation(len(source.y_train))
         if config.num_test >= len(order):
             raise ValueError(f"config.num_test={config.num_test}: digits has {len(order)} images in all")
         test, train = np.split(order, [config.num_test])
-        parts = (digits.images, digits.target, digits.images, digits.target)
-        source = images.Images(*parts, num_classes=10)
     train, test = train[: config.num_train], test[: config.num_test]
-    return images.Images(*(part[rows] for part, rows in zip(parts, (train, train, test, test))), source.num_classes)
-
-
-def _unit(x):
-    """Returns rows scaled to length 1; a row of zeros stays, and lies in the unit ball all the same."""
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return (x / np.where(norm > 0, norm, 1)).astype(np.float32)
+    return images.Images(
+        *(part[rows] for part, rows in zip(source[:4], (train, train, test, test))), source.num_classes
+    )
 
 
 def _kernel(config, data, activation):

@@ -137,3 +137,11 @@ def test_degrees_of_freedom_prediction_is_within_one_of_the_sum(beta):
 def test_rounding_of_a_float32_gram_is_said():
     with pytest.warns(UserWarning, match="from index 4 on"):
         spectrum.gram_eigenvalues(np.diag([1.0, 0.5, 1e-3, 1e-9, 1e-10]).astype(np.float32))
+
+
+def test_degrees_of_freedom_of_order_two_are_the_trace_of_the_square():
+    values, level = np.array([0.5, 0.1, 0.01]), 0.03
+    operator = np.diag(values) @ np.linalg.inv(np.diag(values) + level * np.eye(3))
+    found = spectrum.degrees_of_freedom(values, level, order=2)
+    assert found == pytest.approx(np.trace(operator @ operator))
+    assert spectrum.degrees_of_freedom(values, level, [1, 1, 2], order=2) > found

@@ -138,3 +138,32 @@ def test_other_impossible_values_are_refused():
         settings = {"r": 0.5, "regularization": 0.01, "num_samples": 10, "learning_rate": 0.03} | changed
         with pytest.raises(ValueError, match=next(iter(changed))):
             theory.bound([1.0], [1.0], **settings)
+
+
+def test_expected_error_of_weighted_averages_is_that_of_the_linear_recursion():
+    """The recursion unrolled in float64 with a decreasing step, its noise kept as coefficients of unit draws."""
+    eigenvalues, target = np.array([0.5, 0.1, 0.02]), np.array([0.3, -0.2, 0.1])
+    lam, noise, num_samples = 0.05, 0.7, 12
+    eta = 0.4 * (1 + np.arange(num_samples)) ** -0.5
+    weights = np.random.default_rng(0).dirichlet(np.ones(num_samples + 1), 2)
+    g, draws = np.zeros(3), np.zeros((num_samples, 3))
+    kept, kept_draws = [g], [draws]
+    for t in range(num_samples):
+        g = (1 - eta[t] * lam) * g - eta[t] * eigenvalues * (g - target)
+        draws = (1 - eta[t] * (lam + eigenvalues))[None, :] * draws
+        draws[t] += eta[t] * noise * eigenvalues
+        kept, kept_draws = [*kept, g], [*kept_draws, draws]
+    found = theory.averaging_error(eigenvalues, target, weights, learning_rate=eta, regularization=lam, noise=noise)
+    for row in range(2):
+        mean = sum(weight * each for weight, each in zip(weights[row], kept))
+        spread = sum(weight * each for weight, each in zip(weights[row], kept_draws))
+        assert found[0][row] == pytest.approx(np.sum((mean - target) ** 2), rel=1e-10)
+        assert found[1][row] == pytest.approx(np.sum(spread**2), rel=1e-10)
+
+
+def test_expected_error_of_the_plain_average_is_the_closed_form():
+    eigenvalues, target = np.arange(1, 21) ** -2.0, np.arange(1, 21) ** -1.0
+    settings = {"learning_rate": 0.3, "regularization": 0.02, "noise": 0.4}
+    closed = theory.reference_error(eigenvalues, target, num_samples=50, **settings)
+    found = theory.averaging_error(eigenvalues, target, np.full(51, 1 / 51), **settings)
+    np.testing.assert_allclose(np.concatenate(found), closed, rtol=1e-10)
