@@ -86,16 +86,16 @@ def _distinct(samples, limit):
     """Yields those samples that repeat no query and use no name for more than the limit-th time."""
     uses, seen = Counter(), set()
     for item in samples:
-        key, names = _unordered(item.query), _names(item)
+        key, names = unordered(item.query), _names(item)
         if key not in seen and all(uses[name] < limit for name in names):
             seen.add(key)
             uses.update(names)
             yield item
 
 
-def _unordered(query):
-    """Returns a key that queries share which differ in the order of their branches alone."""
-    inside = [_unordered(child) for child in children(query)]
+def unordered(query):
+    """Returns a key that those queries share which differ in the order of their branches alone."""
+    inside = [unordered(child) for child in children(query)]
     match query:
         case Entity(name):
             return name

@@ -28,16 +28,20 @@ def read(config, *, needs=("test",)):
     """
     check_seeds(config)
     vocabulary, parts = loading.load(config.graph or "", columns=config.columns)
-    own = config.graph is not None
-    together = config.together if own else config.together + config.embedded.together
-    with field("together"):
-        groups = [[vocabulary.relation_id(label.strip()) for label in text.split(",")] for text in together]
-    if own:
+    groups = together(config, vocabulary)
+    if config.graph is not None:
         _warn(loading.describe(loading.Loaded(vocabulary, parts)), config.graph)
     divided = {seed: _divide(config, parts, groups, seed) for seed in config.seeds}
     for splits in divided.values():
         _check_parts(config, splits, needs)
     return vocabulary, {seed: world(vocabulary, splits) for seed, splits in divided.items()}
+
+
+def together(config, vocabulary):
+    """Returns lists of ids of those relations that give one another away, as `split.groups` takes them."""
+    texts = config.together if config.graph is not None else config.together + config.embedded.together
+    with field("together"):
+        return [[vocabulary.relation_id(label.strip()) for label in text.split(",")] for text in texts]
 
 
 def world(vocabulary, splits):
