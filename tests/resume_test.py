@@ -10,7 +10,7 @@ from tests.experiment import binary
 
 RUNS = {
     "ntk_asgd": ("averaging", "bound", "digits", "eigen_decay", "eps_gap", "layers", "misspecified", "rates"),
-    "cqd": ("ask", "calibration", "countries", "refinement", "train"),
+    "cqd": ("ask", "calibration", "countries", "query_models", "refinement", "train"),
     "darts_perturb": ("s1_s4", "textures", "retrain"),
 }
 
