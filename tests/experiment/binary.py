@@ -35,10 +35,20 @@ def run(module, *args, **kwargs):
     return process.returncode, out, err
 
 
+TIMES = ("cpu_s", "wall_s")  # fields of figures and rows that two runs never share
+
+
 def figures(workdir):
-    """Returns what must not depend on interruptions: the summary's figures and the metrics rows."""
+    """Returns what must not depend on interruptions: the summary's figures and the metrics rows, but for times."""
     summary = json.loads((pathlib.Path(workdir) / "summary.json").read_text())
-    return summary["figures"], (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
+    rows = map(json.loads, (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines())
+    return _timeless(summary["figures"]), [_timeless(row) for row in rows]
+
+
+def _timeless(tree):
+    if not isinstance(tree, dict):
+        return tree
+    return {key: _timeless(value) for key, value in tree.items() if key not in TIMES}
 
 
 SIGNALLED = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}
