@@ -13,7 +13,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from darts_perturb.layers.mixed import MixedCell
+from darts_perturb.layers.mixed import CARRIED, MixedCell
 from darts_perturb.layers.reductions import STEM_MULTIPLIER, Reductions
 from darts_perturb.layers.stages import NUM_STAGES, Skeleton
 from darts_perturb.space import REDUCTIONS
@@ -92,7 +92,7 @@ def shapes(module, *args):
     return jax.eval_shape(lambda: module.init(jax.random.key(0), *args, images))["params"]
 
 
-def apply(params, weights, x, *, space, key=None, dtype=None):
+def apply(params, weights, x, *, space, key=None, dtype=None, carried=False):
     """Returns the logits of a batch, [B, num_classes], float32.
 
     Args:
@@ -104,6 +104,8 @@ def apply(params, weights, x, *, space, key=None, dtype=None):
         key: of the noise operation; None draws the same noise in every call, which makes calls comparable.
         dtype: what activations are computed in, jnp.bfloat16 for instance; None is that of the images. Statistics of
             normalisation and the classifier are float32.
+        carried: whether to return (logits, what every operation of every edge gives) instead, nested dicts as
+            `analysis.carried` reads them; static.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -121,6 +123,9 @@ def apply(params, weights, x, *, space, key=None, dtype=None):
         module = Reductions(space, *sizes)
     else:
         module = _stages(space, *sizes, any("norm" in op for op in params["stage_0"].values()))
+    if carried:
+        logits, found = module.apply({"params": params}, weights, x, key, mutable=[CARRIED])
+        return logits, found[CARRIED]
     return module.apply({"params": params}, weights, x, key)
 
 

@@ -21,6 +21,7 @@ from configs.common.searches import (
     nas_bench_201_retraining,
     small_search,
     smoke_search,
+    supernet_alone,
 )
 
 __all__ = (
@@ -42,4 +43,5 @@ __all__ = (
     "smoke_complex_queries",
     "smoke_predictor",
     "smoke_search",
+    "supernet_alone",
 )

@@ -138,3 +138,18 @@ def smoke_search(config):
     config.retrain.epochs = 1
     config.retrain.random_cells = 2
     config.retrain.seeds = 1
+
+
+def supernet_alone(config, *, tuned=False):
+    """Removes the fields of selection and retraining, for a run that looks at the trained supernet.
+
+    Args:
+        config: of `architecture_search`.
+        tuned: whether the run fine-tunes it.
+    """
+    for field in ("selections", "table", "retrain"):
+        del config[field]
+    for field in ("criterion", "order", "topology") + (() if tuned else ("tune_epochs", "learning_rate")):
+        del config.projection[field]
+    config.searches = ("first_order",)
+    config.conv = ""  # the operation that skip connections are compared with; empty: a 3x3 convolution

@@ -15,6 +15,8 @@ from jax import lax
 from darts_perturb.layers import ops, windows
 from darts_perturb.space import Space
 
+CARRIED = "carried"  # the collection of what operations give; kept where it is asked for
+
 
 class MixedCell(nn.Module):
     """Nodes of a cell of the supernet; the operations of all edges that leave a node run together.
@@ -45,6 +47,7 @@ class MixedCell(nn.Module):
         """
         inputs = x if isinstance(x, tuple) else (x,)
         scanned = not windows.on_accelerator() if self.scanned is None else self.scanned
+        scanned = scanned and not self.is_mutable_collection(CARRIED)
         if scanned and not self.is_initializing() and can_scan(self.space, self.affine):
             nodes = scanned_nodes(self.variables["params"], inputs, weights, key, space=self.space, kind=self.kind)
         else:
@@ -62,6 +65,7 @@ class MixedCell(nn.Module):
                 out = self._operation(op, edges, f"from_{source}_{op}")(
                     nodes[source], noise_keys(key, op, jnp.asarray(edges))
                 )
+                self.sow(CARRIED, f"{source}_{op}", out)
                 own = [weights[edge, choices[edge].index(op)] for edge in edges]
                 for edge, share in zip(edges, _shares(own, out)):
                     nodes[self.space.edges[edge][1]] += share

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from darts_perturb.layers import ops
-from darts_perturb.layers.mixed import MixedCell
+from darts_perturb.layers.mixed import CARRIED, MixedCell
 from darts_perturb.space import Space
 
 STEM_MULTIPLIER = 3
@@ -115,7 +115,7 @@ class Reductions(nn.Module):
         kernels = jnp.stack([*older, nothing]), jnp.stack([*newer, nothing])
         chain = nn.scan(
             Step,
-            variable_axes={"params": 0},
+            variable_axes={"params": 0, CARRIED: 0},
             split_rngs={"params": True},
             in_axes=(0, nn.broadcast, nn.broadcast if keys is None else 0),
             length=len(run),

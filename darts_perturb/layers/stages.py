@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from darts_perturb.layers import ops, windows
+from darts_perturb.layers import mixed, ops, windows
 
 NUM_STAGES = 3
 
@@ -55,7 +55,7 @@ class Skeleton(nn.Module):
             keys = () if key is None else (jax.random.split(jax.random.fold_in(key, stage), self.layers),)
             stack = nn.scan(
                 cell,
-                variable_axes={"params": 0},
+                variable_axes={"params": 0, mixed.CARRIED: 0},
                 split_rngs={"params": True},
                 in_axes=(nn.broadcast, *(0 for _ in keys)),
                 length=self.layers,

@@ -72,8 +72,14 @@ class Jobs:
             parts.append([jnp.concatenate(each)[: len(masks)] for each in zip(*found)])
         return tuple(jnp.concatenate(each, axis=1) for each in zip(*parts))
 
-    def search(self, name, seed):
-        """Returns the state after a search; all searches of a seed start from the same weights and alpha."""
+    def search(self, name, seed, also=None):
+        """Returns the state after a search; all searches of a seed start from the same weights and alpha.
+
+        Args:
+            name: of SEARCHES.
+            seed: of the search.
+            also: state -> {name: number}, logged beside the rest at the end of every epoch.
+        """
         config = self.config.search
         init_key, plan_key, step_key = jax.random.split(jax.random.key(seed), 3)
         num_steps = config.epochs * self.epoch_steps
@@ -87,6 +93,8 @@ class Jobs:
             state, info = self._call(step_key, state, plan, start, method=method)
             weights = np.asarray(edges_.flat(search.op_weights(state.alpha, state.choice)))
             shown = {f"weight_{row}_{place}": value for (row, place), value in np.ndenumerate(weights)}
+            if also is not None and (start + self.call_steps) % (len(plan.for_alpha) // config.epochs) == 0:
+                shown |= also(state)
             return state, {**info, **self.watch(state.alpha, state.choice), **shown}
 
         return self._loop(
@@ -167,8 +175,7 @@ class Jobs:
             return genotypes.from_choice(self.space, choice, selection.magnitude_edges(state.alpha, self.space))
         config = self.config.projection
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 4)
-        calls = config.tune_epochs * self.epoch_steps * (1 if name == FIXED else 2) // self.call_steps
-        calls = calls if way == "perturbation" else 0
+        calls = config.tune_epochs * self.tune_calls(name) if way == "perturbation" else 0
         options = {"space": self.space, "criterion": config.criterion, "tune_calls": calls}
         options["tune_fn"] = functools.partial(self._tune, name != FIXED)
 
@@ -189,6 +196,10 @@ class Jobs:
         own = {"score_fn": self.topology_scores, "method": config.topology}
         pruned = decided(f"{way}_topology", topology.step, keys[3], start, num_steps, **own).search
         return genotypes.from_choice(self.space, projected.choice, selection.kept_edges(pruned.choice))
+
+    def tune_calls(self, name):
+        """Returns how many calls of `_tune` an epoch of fine-tuning takes, of the supernet of a search."""
+        return self.epoch_steps * (1 if name == FIXED else 2) // self.call_steps
 
     def _tune(self, train_alpha, key, state, _, call):
         """Returns the `search.State` after one call of the fine-tuning, and its means: see `selection.step`."""
@@ -238,15 +249,20 @@ class Jobs:
 
     def accuracy(self, params, state, x, y):
         """Returns the share of images whose label is found; every image counts once, in batches of one size."""
+        return self.outcomes(params, state, x, y)[1].mean(dtype=np.float32)
+
+    def outcomes(self, params, state, x, y):
+        """Returns the loss of every image, in nats, and whether its label is found, 1 or 0; see `accuracy`."""
         masks = edges_.flat(search.op_weights(state.alpha, state.choice))[None]
-        size, key, correct = self.config.eval_batch_size, jax.random.key(0), []
+        size, key, parts = self.config.eval_batch_size, jax.random.key(0), []
         for start in range(0, len(y), size):
             # the last batch reaches back, so that it is as large as the others
             first = min(start, len(y) - size)
             batch = x[None, first : first + size], y[None, first : first + size]
-            _, found = self._masked(params, masks, *batch, key=key)
-            correct.append(np.asarray(found)[0, start - first :])
-        return np.concatenate(correct).mean(dtype=np.float32)
+            parts.append(
+                [np.asarray(each)[0, start - first :] for each in self._masked(params, masks, *batch, key=key)]
+            )
+        return tuple(np.concatenate(each) for each in zip(*parts))
 
 
 def code(genotype):
