@@ -130,6 +130,96 @@ CLAIMS = (
         note="A later paper's claim; both settings are in the figure. The engine answers users by the better one.",
     ),
     Claim(
+        name="single-edges-beat-query-models",
+        system="cqd",
+        run="query_models",
+        title="single edges generalise better than trained query models",
+        statement=(
+            "GQE, Query2Box and BetaE are trained on complex queries, CQD on single edges alone; on query types that "
+            "nobody was trained on (ip, pi, 2u, up) CQD answers better. Measured: MRR of CQD-Beam less that of the "
+            "best query model at any amount of data, paired over seeds."
+        ),
+        source="Table 1, Section 5.1",
+        published="better on average, every graph",
+        measure=at("advantage", "paper", "unseen"),
+        accepted=Accepted(low=0.0),
+        plots=("mrr_by_training_queries", "mrr_by_type"),
+        note="Countries. On UMLS (configs/cqd/query_models.py:runlocal,graph=umls) the advantage is .13 (.07 to .18).",
+    ),
+    Claim(
+        name="calibrated-beats-query-models",
+        system="cqd",
+        run="query_models",
+        title="and with calibrated scores and certain edges",
+        statement="The same for exact search with calibrated scores, observed edges certain.",
+        source="Table 1, by the method of arXiv 2212.09567",
+        published="better on average, every graph",
+        measure=at("advantage", "best", "unseen"),
+        accepted=Accepted(low=0.0),
+        plots=("mrr_by_training_queries", "mrr_by_type"),
+    ),
+    Claim(
+        name="orders-of-magnitude-less-data",
+        system="cqd",
+        run="query_models",
+        title="from orders of magnitude less training data",
+        statement=(
+            "CQD needs fewer training queries than the best query model for at least its MRR. Measured: training "
+            "queries of the best query model over those of the smallest share of edges from which CQD-Beam is as good."
+        ),
+        source="Abstract; Section 5.1",
+        published="orders of magnitude",
+        measure=at("data", "paper", "fold"),
+        accepted=Accepted(low=10.0),
+        plots=("mrr_by_training_queries",),
+        note="Small graphs have few edges to begin with: UMLS gives 3.6. FB15k-237 would decide.",
+        decided_at=PAPER_SCALE,
+    ),
+    Claim(
+        name="query-models-beat-chance",
+        system="cqd",
+        run="query_models",
+        title="the query models it is compared with have learnt something",
+        statement=(
+            "A comparison needs rivals that work. Measured: MRR of the weakest of GQE, Query2Box and BetaE at its "
+            "largest amount of data, over that of a random order."
+        ),
+        source="no statement of the paper; a check of this comparison",
+        published="none",
+        measure=at("weakest_over_chance"),
+        accepted=Accepted(low=10.0),
+        plots=("mrr_by_training_queries",),
+    ),
+    Claim(
+        name="refinement-gains",
+        system="cqd",
+        run="refinement",
+        title="judging the predicted edges behind errors mends the predictor",
+        statement=(
+            "Explanations show which predicted edges make answers wrong. Measured: MRR after fine-tuning on the edges "
+            "judged false, less before, on held-out queries whose first answers rest on a judged edge."
+        ),
+        source="Section 5.2 (explanations let one find and mend errors)",
+        published="words only",
+        measure=at("rejected", "change", "fine-tuned", "affected"),
+        accepted=Accepted(low=0.0),
+        plots=("mrr_by_way", "blame_by_relation"),
+        note="Overriding the judged edges without any training gains a little more.",
+    ),
+    Claim(
+        name="refinement-spares-the-rest",
+        system="cqd",
+        run="refinement",
+        title="and costs the other queries nothing",
+        statement="The same difference on the queries that no judged edge touches.",
+        source="Section 5.2",
+        published="words only",
+        measure=at("rejected", "change", "fine-tuned", "rest"),
+        accepted=Accepted(low=-0.005),
+        plots=("mrr_by_way",),
+        note="On UMLS fine-tuning loses .01 there, overriding nothing.",
+    ),
+    Claim(
         name="calibration-halves-ece",
         system="cqd",
         run="calibration",

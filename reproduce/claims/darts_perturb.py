@@ -1,6 +1,6 @@
 """Claims of arXiv 2108.04392, architecture selection in differentiable NAS."""
 
-from reproduce.claims.claim import PAPER_SCALE, Claim, at
+from reproduce.claims.claim import PAPER_SCALE, Claim, at, difference
 from reproduce.verdict import Accepted
 
 
@@ -145,6 +145,126 @@ CLAIMS = (
         measure=at("selections", "perturbation of fixed", "minus_random"),
         accepted=Accepted(low=0.0),
         plots=("accuracy",),
+    ),
+    Claim(
+        name="residual-survives-swaps",
+        system="darts_perturb",
+        run="unrolled",
+        title="layers of a residual net may be exchanged, those of a plain one not",
+        statement=(
+            "All layers of a stage of a residual net estimate one feature map, so exchanging two at test time does "
+            "little harm; a plain net breaks. Measured on digits: test accuracy after an exchange, residual less "
+            "plain, mean over pairs of layers, paired over seeds."
+        ),
+        source="Table 1 (unrolled estimation)",
+        published="+0.734 (83.20 and 9.83)",
+        measure=at("residual_minus_plain"),
+        accepted=Accepted(low=0.4),
+        plots=("unrolled",),
+    ),
+    Claim(
+        name="supernet-survives-swaps",
+        system="darts_perturb",
+        run="unrolled",
+        title="so may edges of a supernet's cell",
+        statement="The same for two edges of every cell of a searched supernet, less the plain net.",
+        source="Table 1 (unrolled estimation)",
+        published="+0.713 (81.09 and 9.83)",
+        measure=at("supernet_minus_plain"),
+        accepted=Accepted(low=0.4),
+        plots=("unrolled",),
+    ),
+    Claim(
+        name="proposition-1-formula",
+        system="darts_perturb",
+        run="optimal_alpha",
+        title="the best alpha in closed form is the minimum",
+        statement=(
+            "Proposition 1 gives the alpha that estimates the shared feature map best, here with the covariance kept. "
+            "Measured: largest difference to a direct minimisation, on 200 synthetic edges that have an optimum."
+        ),
+        source="Proposition 1",
+        published="0 by definition",
+        measure=at("synthetic", "largest_error"),
+        accepted=Accepted(high=1e-4),
+        plots=("optimal_alpha",),
+    ),
+    Claim(
+        name="best-alpha-favours-skip",
+        system="darts_perturb",
+        run="optimal_alpha",
+        title="the best alpha itself favours skip connections",
+        statement=(
+            "The input of an edge is nearer to the shared feature map than the convolution's output is, so the optimum "
+            "gives the skip connection the larger alpha, strong or not. Measured on a supernet whose alpha never "
+            "moved: best alpha_skip - alpha_conv, mean over edges."
+        ),
+        source="Proposition 1 and its discussion",
+        published="positive (words)",
+        measure=at("searches", "fixed", "others", "with_covariance", "mean"),
+        accepted=Accepted(low=0.0),
+        plots=("optimal_alpha",),
+        note=".26 to .96 by the estimator of the feature map, which is not observed.",
+    ),
+    Claim(
+        name="learned-alpha-is-the-best",
+        system="darts_perturb",
+        run="optimal_alpha",
+        title="the learned alpha follows the optimum over edges",
+        statement="Measured: rank correlation, over the edges of the cell, of the learned and the best difference.",
+        source="Proposition 1",
+        published="words only",
+        measure=at("searches", "first_order", "others", "with_covariance", "rank_correlation"),
+        accepted=Accepted(low=0.0),
+        plots=("optimal_alpha",),
+        note="In part circular: a supernet that skips has a feature map near its inputs.",
+    ),
+    Claim(
+        name="skip-lead-follows-accuracy",
+        system="darts_perturb",
+        run="skip_domination",
+        title="the better the supernet, the larger the lead of skip connections",
+        statement=(
+            "Measured: rank correlation, over the epochs of a search, of the supernet's held-out accuracy and the mean "
+            "weight of skip connections less that of 3x3 convolutions."
+        ),
+        source="Figure 3",
+        published="positive (figure only)",
+        measure=at("searches", "first_order", "rank_correlation"),
+        accepted=Accepted(low=0.0),
+        plots=("skip_domination",),
+        note="In the space s2 it is .69 (.61 to .77); beyond the common trend with the epoch nearly nothing is left.",
+    ),
+    Claim(
+        name="alpha-overrates-skip",
+        system="darts_perturb",
+        run="op_strength",
+        title="alpha puts skip above the convolution more often than accuracy does",
+        statement=(
+            "One operation on one edge is made discrete and the supernet fine-tuned. Measured: of the edges of the "
+            "cell, on how many alpha puts the skip connection above the 3x3 convolution, less on how many the accuracy "
+            "once discrete does."
+        ),
+        source="Section 3.2, Figures 1 and 2",
+        published="12 of 14 against about 7 (S2)",
+        measure=difference("searches", "first_order", "skip_beats_conv", of=("alpha", "accuracy")),
+        accepted=Accepted(low=0.0),
+        plots=("op_strength", "fine_tuning"),
+    ),
+    Claim(
+        name="removal-ranks-better",
+        system="darts_perturb",
+        run="op_strength",
+        title="perturbation ranks operations better than alpha",
+        statement=(
+            "Measured: rank correlation, over the operations of an edge, with the accuracy once discrete: that of the "
+            "loss by removal less that of alpha, mean over edges, paired over seeds."
+        ),
+        source="Section 4, Figure 4",
+        published="positive (figure only)",
+        measure=at("searches", "first_order", "by_accuracy", "removal_less_alpha"),
+        accepted=Accepted(low=0.0),
+        plots=("op_strength",),
     ),
     _tabulated(
         "magnitude",
