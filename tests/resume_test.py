@@ -11,7 +11,7 @@ from tests.experiment import binary
 RUNS = {
     "ntk_asgd": ("averaging", "bound", "digits", "eigen_decay", "eps_gap", "layers", "misspecified", "rates"),
     "cqd": ("ask", "calibration", "countries", "query_models", "refinement", "train"),
-    "darts_perturb": ("s1_s4", "textures", "retrain"),
+    "darts_perturb": ("optimal_alpha", "pilot", "s1_s4", "textures", "retrain"),
 }
 
 

@@ -257,3 +257,17 @@ def test_a_batch_larger_than_the_data_is_an_error():
         data.check_batch("batch_size", 51, 50)
     with pytest.raises(ValueError, match="batch_size=0: need at least 1"):
         data.check_batch("batch_size", 0, 50)
+
+
+def test_scattered_patches_are_as_many_of_every_class_and_of_one_part_each():
+    found = data.scattered_textures(0, num_train=40, num_valid=5, num_test=20)
+    parts = [(found.x_train, found.y_train, 40), (found.x_valid, found.y_valid, 5), (found.x_test, found.y_test, 20)]
+    for x, y, count in parts:
+        np.testing.assert_array_equal(np.bincount(y), np.full(10, count))
+        assert x.shape == (10 * count, 8, 8, 1)
+    every = np.concatenate([x for x, _, _ in parts]).reshape(650, -1)
+    assert len(np.unique(every, axis=0)) == 650
+    again = data.scattered_textures(1, num_train=40, num_valid=5, num_test=20)
+    assert not np.array_equal(found.x_train, again.x_train)
+    with pytest.raises(ValueError, match=r"num_train \+ num_valid \+ num_test=1200: .* has \d+ patches"):
+        data.scattered_textures(0, num_train=1100, num_valid=50, num_test=50)
