@@ -107,6 +107,8 @@ RUNS = (
     Run("darts_perturb", "unrolled"),
     Run("darts_perturb", "skip_domination", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
     Run("darts_perturb", "op_strength", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
+    Run("darts_perturb", "criteria", ("table",), ("laptop", "workstation"), overrides=_larger(seeds=tuple(range(10)))),
+    Run("darts_perturb", "pilot", scales=_BEYOND_LAPTOP),
     Run("darts_perturb", "nb201_cifar10", ("data_path", "table"), _GPU),
     Run("darts_perturb", "darts_cifar10", ("data_path",), _GPU),
 )
