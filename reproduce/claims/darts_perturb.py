@@ -280,7 +280,7 @@ CLAIMS = (
         measure=at("criteria", "perturbation_loss of fixed", "table", "cifar10", "rank"),
         accepted=Accepted(high=7813.0),
         plots=("rank_cifar10",),
-        note="The laptop searches on texture patches, the table is of CIFAR-10; better than the middle is what is asked.",
+        note="The laptop searches on texture patches, the table is of CIFAR-10; better than the middle is asked for.",
     ),
     Claim(
         name="criteria-magnitude",
