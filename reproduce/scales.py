@@ -76,6 +76,7 @@ def _without(config, fields):
 
 
 _GPU = ("gpu",)
+_ALL_BUT_SMOKE = ("laptop", "workstation", "gpu")  # of runs that compile for a minute whatever their size
 _BEYOND_LAPTOP = ("workstation", "gpu")
 
 
@@ -96,15 +97,15 @@ RUNS = (
     Run("ntk_asgd", "layers"),
     Run("ntk_asgd", "misspecified"),
     Run("ntk_asgd", "digits", overrides=_larger(num_seeds=10, width=4_096)),
-    Run("ntk_asgd", "bound"),
+    Run("ntk_asgd", "bound", scales=_BEYOND_LAPTOP),
     Run("cqd", "countries", overrides=_larger(seeds=tuple(range(10)))),
     Run("cqd", "query_models"),
     Run("cqd", "refinement", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
     Run("cqd", "calibration", overrides=_larger(seeds=tuple(range(10)))),
     Run("cqd", "fb15k237", ("graph", "queries"), _GPU, overrides=(("gpu", "seeds", (0, 1, 2)),)),
     Run("darts_perturb", "textures", overrides=_larger(seeds=tuple(range(20)))),
-    Run("darts_perturb", "optimal_alpha"),
-    Run("darts_perturb", "unrolled"),
+    Run("darts_perturb", "optimal_alpha", scales=_ALL_BUT_SMOKE),
+    Run("darts_perturb", "unrolled", scales=_ALL_BUT_SMOKE),
     Run("darts_perturb", "skip_domination", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
     Run("darts_perturb", "op_strength", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
     Run("darts_perturb", "criteria", ("table",), ("laptop", "workstation"), overrides=_larger(seeds=tuple(range(10)))),

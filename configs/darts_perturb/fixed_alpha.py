@@ -1,4 +1,4 @@
-"""Perturbation on a supernet whose alpha never moves: no bilevel search at all (arXiv:2108.04392, section 5.3).
+"""Perturbation on a supernet whose alpha never moves: no bilevel search at all (arXiv:2108.04392, section 7).
 
     python -m darts_perturb.main --config=configs/darts_perturb/fixed_alpha.py:runlocal --workdir=DIR
 

@@ -12,8 +12,8 @@ Expect at :runlocal (textures, 3 seeds, mean and standard deviation over seeds):
 in some seeds the skip connections go on and in others average pools take over. In S2, which has skip connections and
 separable convolutions alone (`skip_domination.py:runlocal,space=s2 --config.search.epochs=20`, a few minutes), it is
 .69 (.03), .61 to .77, and the lead .11 (.10); with the two operations skip_connect and nor_conv_3x3 on the edges of
-NAS-Bench-201 (--config.space_file) .34 (.20), and the lead .92 (.02) in every seed. Given the epoch nothing is left:
-.16 (.06), -.08 (.31) and -.10 (.14).
+NAS-Bench-201 (--config.space_file) .34 (.20), and the lead .92 (.02) in every seed. Given the epoch .16 (.06) are left
+in the first, .01 to .31, and nothing in these two, -.08 (.31) and -.10 (.14).
 
 Time on 2 CPU cores: about half a minute. As it stands it wants an accelerator and `--config.data_path=FOLDER`.
 """

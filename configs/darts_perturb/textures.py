@@ -2,7 +2,7 @@
 
     python -m darts_perturb.main --config=configs/darts_perturb/textures.py:runlocal --workdir=DIR
 
-For every seed the supernet is searched with alpha trained and with alpha fixed (arXiv:2108.04392, section 5.2); cells
+For every seed the supernet is searched with alpha trained and with alpha fixed (arXiv:2108.04392, section 7); cells
 are selected by the magnitude of alpha, and by perturbation with and without fine-tuning on either supernet; every
 selected cell and 30 random ones are trained from new weights, the epoch chosen on validation images, and tested once.
 

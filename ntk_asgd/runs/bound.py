@@ -57,6 +57,8 @@ def load(config):
         raise ValueError(f"config.averages={config.averages}: must begin with 'average' and name each once")
     if config.target not in TARGETS:
         raise ValueError(f"config.target={config.target!r}: must be one of {', '.join(TARGETS)}")
+    if not 0 <= config.seed < 2**31:
+        raise ValueError(f"config.seed={config.seed}: must lie in 0..{2**31 - 1}")
     for name, high in (("flip", 0.5), ("power", 1), ("eta_sup_k", 2)):
         if not 0 < getattr(config, name) < high:
             raise ValueError(f"config.{name}={getattr(config, name)}: must lie in (0, {high:g})")

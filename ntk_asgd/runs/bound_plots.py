@@ -37,7 +37,8 @@ def plot_bound(rows):
             descent.band(axis, steps, [row["variance"] for row in own], "its variance", "-s")
             axis.plot(steps, list(map(freedom, own)), ":", color="black", lw=1.4, label=r"$\sigma^2 N(\lambda)/T$")
             bound = [float(row["bound"]) for row in own]
-            axis.plot(steps, bound, color="black", lw=1.6, label=r"bound, $\alpha=1$, $r=1/2$")
+            r = next(iter(own[0]["bounds"]))  # the first of the config, which also sets lambda(T)
+            axis.plot(steps, bound, color="black", lw=1.6, label=rf"bound, $\alpha=1$, $r={r}$")
             for term, label in _TERMS.items():
                 axis.plot(steps, [float(row["terms"][term]) for row in own], "--", lw=1, label=label)
             axis.axhline(own[0]["target_square"], color="grey", lw=0.8, label=r"risk of $g=0$")

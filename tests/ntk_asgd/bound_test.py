@@ -206,6 +206,7 @@ def test_divergence_is_named():
         ({"gamma": 0.0}, "config.gamma=0.0"),
         ({"scale": -1.0}, "config.scale=-1.0"),
         ({"num_seeds": 1}, "config.num_seeds=1"),
+        ({"seed": -1}, "config.seed=-1: must lie in 0.."),
         ({"num_points": 50}, "config.num_points=50: must lie in 100..10000"),
         ({"fit_first": 40}, "config.fit_first=40"),
         ({"num_samples": (64,)}, "config.num_samples=(64,)"),

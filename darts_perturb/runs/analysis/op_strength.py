@@ -56,7 +56,10 @@ def run(config, data, workdir):
             name: figures([tables[name, seed] for seed in config.seeds], data, alpha=name != jobs_.FIXED)
             for name in config.searches
         },
-        "last_epoch_of_fine_tuning": summary.spread(op_strength_plots.last_changes(settled)),
+        "last_epoch_of_fine_tuning": {
+            name: {what: summary.spread(each) for what, each in op_strength_plots.last_changes(settled, name).items()}
+            for name in config.searches
+        },
     }
 
 

@@ -22,18 +22,21 @@ def settling(rows):
     return found
 
 
-def last_changes(rows):
-    """Returns, of every run, the mean change of the accuracy in the last epoch of fine-tuning.
+def last_changes(rows, search):
+    """Returns what the last epoch of fine-tuning changed of the accuracies, {mean, of_an_operation: [seeds]}.
+
+    Changes up and down cancel in the mean; of_an_operation is the mean of their sizes.
 
     Args:
         rows: of `settling`.
+        search: whose.
     """
-    found = []
-    for own in names.grouped(rows, "search").values():
-        for of_seed in names.grouped(own, "seed").values():
-            by_epoch = names.grouped(of_seed, "epoch")
-            means = [np.mean([row["accuracy"] for row in by_epoch[epoch]]) for epoch in sorted(by_epoch)]
-            found.append(means[-1] - means[-2])
+    found = {"mean": [], "of_an_operation": []}
+    for of_seed in names.grouped(names.grouped(rows, "search")[search], "seed").values():
+        by_epoch = names.grouped(of_seed, "epoch")
+        before, after = ([row["accuracy"] for row in by_epoch[epoch]] for epoch in sorted(by_epoch)[-2:])
+        found["mean"].append(np.mean(np.subtract(after, before)))
+        found["of_an_operation"].append(np.mean(np.abs(np.subtract(after, before))))
     return found
 
 

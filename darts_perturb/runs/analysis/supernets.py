@@ -12,6 +12,7 @@ from darts_perturb.runs import jobs as jobs_
 
 INPUTS = ("data_path", "space_file")
 _DTYPES = ("float32", "bfloat16")
+_MAX_SEED = 2**31
 
 
 class Data(NamedTuple):
@@ -86,8 +87,10 @@ def check_seeds(config):
     """Checks config.seeds.
 
     Raises:
-        ValueError: none, or one twice.
+        ValueError: none, one twice, or one that seeds nothing.
     """
+    if not all(isinstance(seed, int) and 0 <= seed < _MAX_SEED for seed in config.seeds):
+        raise ValueError(f"config.seeds={config.seeds}: need whole numbers from 0 to {_MAX_SEED - 1}")
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise ValueError(f"config.seeds={config.seeds}: need one or more different whole numbers")
 

@@ -63,14 +63,16 @@ def test_what_the_last_epoch_of_fine_tuning_changed():
             "stage": "discrete_fixed_0",
             "row": row,
             "choice": 0,
-            **{f"accuracy_{n}": 0.1 * n * (row + 1) for n in range(3)},
+            **{f"accuracy_{n}": 0.1 * n * change for n in range(3)},
         }
         | {f"loss_{n}": 0.0 for n in range(3)}
-        for row in range(2)
+        for row, change in enumerate((3, -1))
     ]
     settled = op_strength_plots.settling(rows)
     assert len(settled) == 6
-    np.testing.assert_allclose(op_strength_plots.last_changes(settled), [0.15])
+    found = op_strength_plots.last_changes(settled, "fixed")
+    np.testing.assert_allclose(found["mean"], [0.1])
+    np.testing.assert_allclose(found["of_an_operation"], [0.2])
 
 
 @pytest.mark.slow

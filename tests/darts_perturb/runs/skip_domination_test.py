@@ -30,6 +30,8 @@ def config_of(**changes):
         ({"searches": ()}, "config.searches=()"),
         ({"seeds": (1, 1)}, "config.seeds=(1, 1)"),
         ({"seeds": ()}, "config.seeds=()"),
+        ({"seeds": (0, -1)}, "config.seeds=(0, -1): need whole numbers from 0"),
+        ({"seeds": (0.5,)}, "config.seeds=(0.5,): need whole numbers from 0"),
         ({"channels": 1}, "config.channels=1: need at least 2"),
         ({"batch_size": 599}, "config.batch_size=599 is larger than the 598 images"),
         ({"eval_batch_size": 361}, "config.eval_batch_size=361 is larger than the 360 images"),
