@@ -10,6 +10,8 @@ from experiment.errors import UserError
 from reproduce import scales, verdict
 from reproduce.claims.claim import Claim
 
+_KEYS = ("figures", "seeds", "device", "wall_time_s", "versions")  # of a summary, beside its system and run
+
 
 class Finished(NamedTuple):
     """A finished run.
@@ -46,16 +48,29 @@ def result(claim, finished, run):
         claim: Claim.
         finished: Finished run of the claim, or None.
         run: `scales.Run` of the claim.
+
+    Raises:
+        UserError: the run's summary lacks the figure, being of another version.
     """
     if finished is None:
         scale = next(scale for scale in scales.ARGUMENTS if scale in run.scales and scale in claim.decided_at)
-        measured, inputs = None, dict.fromkeys(run.needs, "PATH")
+        measured, inputs = None, dict.fromkeys(run.needed(scale), "PATH")
     else:
         scale, inputs = finished.scale, finished.inputs
-        measured = claim.measure(finished.summary["figures"])
+        measured = _measured(claim, finished)
     decided = verdict.decide(measured, claim.accepted, scale_decides=scale in claim.decided_at)
     flags = " ".join(_quoted(flag) for flag in run.flags(scale, inputs))
     return Result(claim, measured, decided, f"python -m {run.system}.main {flags} --workdir=DIR", finished)
+
+
+def _measured(claim, finished):
+    try:
+        return claim.measure(finished.summary["figures"])
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{finished.workdir / 'summary.json'}: lacks a figure of the claim {claim.name} ({error}); "
+            "it is of another version: run it again in a new directory"
+        ) from error
 
 
 def _quoted(flag):
@@ -98,6 +113,10 @@ def _read(path, known):
     try:
         summary, config = (json.loads((path.parent / name).read_text()) for name in (path.name, "config.json"))
         run = known.get((summary["system"], summary["run"]))
+        if not isinstance(config, dict):
+            raise TypeError("the config is no object")
+        if missing := [key for key in _KEYS if key not in summary]:
+            raise ValueError(f"it has no {missing[0]!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not the summary of a run beside its config.json: {error}") from error
     if run is None:
@@ -106,5 +125,5 @@ def _read(path, known):
     if scale is None:
         logging.warning("%s: left out, its config is that of no scale", path.parent)
         return None
-    inputs = {name: config[name] for name in run.input_fields() if config.get(name)}
+    inputs = {name: config[name] for name in run.needed(scale)}
     return Finished(run, scale, path.parent, summary, inputs)

@@ -58,6 +58,8 @@ def _parse(argv):
     if unknown or not values.only:
         missing = repr(min(unknown)) if unknown else "given"
         raise UserError(f"--only={','.join(values.only)}: no system {missing}; there are {', '.join(report.TITLES)}")
+    if values["merge"].present and not values.merge:
+        raise UserError("--merge=: a directory of finished runs is due; without --merge the runs are made here")
     if values.merge and (values["scale"].present or values.input):
         raise UserError(f"--merge={','.join(values.merge)}: runs nothing, so --scale and --input have no meaning there")
     return values
@@ -94,6 +96,7 @@ def _run(options, signals):
     inputs = scales.parse_inputs(options.input)
     named = {(claim.system, claim.run) for claim in claims.CLAIMS}
     runs = [run for run in scales.chosen(options.scale, options.only, inputs) if (run.system, run.name) in named]
+    _check_paths(inputs)
     done, stopped = {}, []
     for index, run in enumerate(runs, start=1):
         key = run.system, run.name
@@ -114,6 +117,14 @@ def _run(options, signals):
             logging.error("%s %s stopped: %s", *key, error)
             stopped.append(f"{run.system} {run.name}: {error}")
     return done, stopped
+
+
+def _check_paths(inputs):
+    """Raises UserError for an input that is not there: before the first run, not when its own turn comes."""
+    for (system, name), fields in inputs.items():
+        for field, path in fields.items():
+            if not pathlib.Path(path).exists():
+                raise UserError(f"--input={system}/{name}:{field}={path}: no such file or directory")
 
 
 def _write(path, text):

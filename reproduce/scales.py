@@ -6,7 +6,6 @@ workstation   :runlocal with more seeds and samples, and every run; CPU hours
 gpu           the configs as they stand, the papers' scale
 """
 
-import importlib
 import json
 from typing import NamedTuple
 
@@ -25,6 +24,8 @@ class Run(NamedTuple):
         needs: fields that take a path from the user; without one of them the run is left out.
         scales: at which it is run.
         overrides: (scale, field, value) triples over the argument of the config.
+        gpu_needs: as needs, at the scale of the papers, on whose data the laptop's runs are not.
+        gpu_argument: of the config at that scale, where it is not the config as it stands.
     """
 
     system: str
@@ -32,14 +33,24 @@ class Run(NamedTuple):
     needs: tuple = ()
     scales: tuple = tuple(ARGUMENTS)
     overrides: tuple = ()
+    gpu_needs: tuple = ()
+    gpu_argument: str = ""
+
+    def needed(self, scale):
+        """Returns the fields without which there is nothing to run at a scale."""
+        return self.needs + (self.gpu_needs if scale == "gpu" else ())
 
     def fields(self, scale):
         """Returns {field: value} that a scale sets beside the argument of the config."""
         return {field: value for own, field, value in self.overrides if own == scale}
 
+    def argument(self, scale):
+        """Returns what stands behind the colon of --config=FILE:, None for nothing."""
+        return self.gpu_argument or None if scale == "gpu" else ARGUMENTS[scale]
+
     def config(self, scale):
         """Returns the --config of a scale, FILE:ARGUMENT."""
-        argument = ARGUMENTS[scale]
+        argument = self.argument(scale)
         return f"configs/{self.system}/{self.name}.py" + (f":{argument}" if argument else "")
 
     def flags(self, scale, inputs=None):
@@ -47,26 +58,20 @@ class Run(NamedTuple):
         fields = self.fields(scale) | (inputs or {})
         return [f"--config={self.config(scale)}", *(f"--config.{name}={value}" for name, value in fields.items())]
 
-    def input_fields(self):
-        """Returns the names of the fields that take paths."""
-        module = importlib.import_module(f"{self.system}.main").RUNS[self.name]
-        return tuple(getattr(importlib.import_module(module), "INPUTS", ()))
-
     def scale_of(self, config):
-        """Returns the first scale whose config is the given one but for paths of inputs, None if there is none.
+        """Returns the first scale whose config is the given one but for the paths it needs, None if there is none.
 
         Args:
             config: as in config.json.
         """
-        inputs = self.input_fields()
         for scale in self.scales:
-            if _without(self._at(scale), inputs) == _without(config, inputs):
+            if _without(self._at(scale), self.needed(scale)) == _without(config, self.needed(scale)):
                 return scale
         return None
 
     def _at(self, scale):
         """Returns the config of a scale as plain JSON types."""
-        made = config_files.load(config_files.find(self.config(scale).partition(":")[0]), ARGUMENTS[scale])
+        made = config_files.load(config_files.find(self.config(scale).partition(":")[0]), self.argument(scale))
         made.update_from_flattened_dict(self.fields(scale))
         return json.loads(made.to_json_best_effort())
 
@@ -76,6 +81,7 @@ def _without(config, fields):
 
 
 _GPU = ("gpu",)
+_IMAGES = ("data_path",)
 _ALL_BUT_SMOKE = ("laptop", "workstation", "gpu")  # of runs that compile for a minute whatever their size
 _BEYOND_LAPTOP = ("workstation", "gpu")
 
@@ -99,15 +105,21 @@ RUNS = (
     Run("ntk_asgd", "digits", overrides=_larger(num_seeds=10, width=4_096)),
     Run("ntk_asgd", "bound", scales=_BEYOND_LAPTOP),
     Run("cqd", "countries", overrides=_larger(seeds=tuple(range(10)))),
-    Run("cqd", "query_models"),
-    Run("cqd", "refinement", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
+    Run(
+        "cqd",
+        "query_models",
+        overrides=_larger(num_training=(0, 300, 2000)),
+        gpu_needs=("graph", "queries"),
+        gpu_argument="graph=fb15k237",
+    ),
+    Run("cqd", "refinement", scales=("workstation",), overrides=_larger(seeds=tuple(range(10)))),
     Run("cqd", "calibration", overrides=_larger(seeds=tuple(range(10)))),
     Run("cqd", "fb15k237", ("graph", "queries"), _GPU, overrides=(("gpu", "seeds", (0, 1, 2)),)),
     Run("darts_perturb", "textures", overrides=_larger(seeds=tuple(range(20)))),
-    Run("darts_perturb", "optimal_alpha", scales=_ALL_BUT_SMOKE),
-    Run("darts_perturb", "unrolled", scales=_ALL_BUT_SMOKE),
-    Run("darts_perturb", "skip_domination", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
-    Run("darts_perturb", "op_strength", scales=_BEYOND_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
+    Run("darts_perturb", "optimal_alpha", scales=_ALL_BUT_SMOKE, gpu_needs=_IMAGES),
+    Run("darts_perturb", "unrolled", scales=_ALL_BUT_SMOKE, gpu_needs=_IMAGES),
+    Run("darts_perturb", "skip_domination", (), _BEYOND_LAPTOP, _larger(seeds=tuple(range(10))), _IMAGES),
+    Run("darts_perturb", "op_strength", (), _BEYOND_LAPTOP, _larger(seeds=tuple(range(10))), _IMAGES),
     Run("darts_perturb", "criteria", ("table",), ("laptop", "workstation"), overrides=_larger(seeds=tuple(range(10)))),
     Run("darts_perturb", "pilot", scales=_BEYOND_LAPTOP),
     Run("darts_perturb", "nb201_cifar10", ("data_path", "table"), _GPU),
@@ -132,17 +144,20 @@ def chosen(scale, systems, inputs):
             names = ", ".join(f"{run.system}/{run.name}" for run in RUNS)
             raise UserError(f"--input={system}/{name}: no such run; there are {names}")
         run = known[system, name]
-        takes = run.input_fields()
-        if unknown := set(fields) - set(takes):
-            raise UserError(f"--input={system}/{name}:{min(unknown)}: it takes {', '.join(takes) or 'no inputs'}")
         if scale not in run.scales:
             raise UserError(f"--input={system}/{name}: is not run at --scale={scale}; it is at {', '.join(run.scales)}")
+        takes = run.needed(scale)
+        if unknown := set(fields) - set(takes):
+            raise UserError(
+                f"--input={system}/{name}:{min(unknown)}: at --scale={scale} it takes {', '.join(takes) or 'nothing'}; "
+                "claims are about the data of the scale, the system's own binary runs on any other"
+            )
     return [
         run
         for run in RUNS
         if run.system in systems
         and scale in run.scales
-        and set(run.needs) <= set(inputs.get((run.system, run.name), {}))
+        and set(run.needed(scale)) <= set(inputs.get((run.system, run.name), {}))
     ]
 
 

@@ -2,7 +2,7 @@
 
     python -m cqd.main --config=configs/cqd/refinement.py:runlocal --workdir=out/refinement
     python -m cqd.main --config=configs/cqd/refinement.py:runlocal --config.predictor=out/refinement \
-        --config.judgements=mine.tsv --workdir=out/refined
+        --config.seeds="(0,)" --config.judgements=mine.tsv --workdir=out/refined
 
 Queries about validation edges are answered, and the predicted edges that the best proofs of wrong answers need are
 ranked by blame: candidates_SEED.tsv. The most blamed are judged, here by the full graph, or by you: put accept or

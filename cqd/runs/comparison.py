@@ -126,7 +126,7 @@ def _data(method, results):
     """Returns how few training queries give CQD the MRR of the best query model on unseen types, both means over seeds.
 
     {"share" of the training edges, "queries", "others": those of the best query model, "fold": others over queries};
-    share, queries and fold are None where no share of CQD's reaches it.
+    where no share of CQD's reaches it share and queries are None, and fold is 0: no number of queries is enough.
     """
     trials = results[0]["trials"]
     means = {
@@ -144,7 +144,7 @@ def _data(method, results):
         "others": float(size),
         "share": least and least.amount,
         "queries": least and float(means[least][1]),
-        "fold": least and float(size / means[least][1]),
+        "fold": float(size / means[least][1]) if least else 0.0,
     }
 
 

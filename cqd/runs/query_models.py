@@ -19,6 +19,7 @@ from cqd.baselines import betae, chance, forms, gqe, query2box, query_model, que
 from cqd.runs import asked, clock, comparison, fitting, graphs, methods
 from cqd.runs import query_models_plots as plots
 from cqd.runs.comparison import CQD
+from experiment import errors
 
 INPUTS = ("graph", "queries")
 PARTS = ("test", "valid")
@@ -133,7 +134,7 @@ def _training_queries(config, data, seed):
     queries = [queries_lib.Projection(relation, queries_lib.Entity(head)) for relation, head in edges]
     found = {"1p": _arrays(queries, np.split(index.tails, index.starts[1:-1]))}
     for name in _trained_types(config) if max(config.num_training) else ():
-        with graphs.field("num_training"):
+        with errors.user_errors(), graphs.field("num_training"):
             samples = sampling.sample(
                 name,
                 max(config.num_training),

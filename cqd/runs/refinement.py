@@ -16,7 +16,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cqd import answering, blame, graph, judgements, proofs, ranking, refinement, sampling, split, symbolic, trained
+from cqd import (
+    answering,
+    blame,
+    graph,
+    judgements,
+    predictor,
+    proofs,
+    ranking,
+    refinement,
+    sampling,
+    split,
+    symbolic,
+    trained,
+)
 from cqd import query as queries_lib
 from cqd.runs import fitting, graphs, methods
 from cqd.runs import refinement_figures as figures_lib
@@ -55,6 +68,8 @@ def load(config):
     fitting.check(config)
     vocabulary, worlds = graphs.read(config, needs=("valid", "test"))
     params = fitting.given(config, vocabulary, worlds) if config.predictor else None
+    if isinstance(params, predictor.RotatE):
+        raise ValueError(f"config.predictor={config.predictor}: rotate's edges cannot be overridden; give another")
     judged = _read_judgements(config, vocabulary, worlds) if config.judgements else None
     asked = {
         seed: graphs.world(vocabulary, of.splits._replace(valid=of.splits.valid[:0], test=of.splits.valid))

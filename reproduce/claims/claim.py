@@ -84,16 +84,3 @@ def mean_of(paths):
         return Measured(value, error, parts[0].num_seeds)
 
     return measure
-
-
-def difference(*path, of):
-    """Returns a function from figures to the difference of two Measured under one path, their errors added.
-
-    The two are of the same seeds and may vary together or apart; the sum of their errors bounds that of the difference.
-    """
-
-    def measure(figures):
-        first, second = (at(*path, name)(figures) for name in of)
-        return Measured(first.value - second.value, first.standard_error + second.standard_error, first.num_seeds)
-
-    return measure

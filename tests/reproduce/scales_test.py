@@ -1,5 +1,6 @@
 """Every scale builds every run's config, and a finished run is recognised by its config alone."""
 
+import importlib
 import json
 
 import pytest
@@ -26,7 +27,8 @@ def test_an_input_does_not_change_the_scale_and_another_field_does():
     argv = ["cqd", *run.flags("laptop", {"graph": "folder"}), "--workdir=w"]
     config = json.loads(app.parse_flags("cqd", {"umls": ""}, "", argv).config.to_json_best_effort())
     assert config["graph"] == "folder"
-    assert scales.Run("cqd", "umls", scales=("smoke", "laptop")).scale_of(config) == "laptop"
+    assert run.scale_of(config) == "laptop"
+    assert scales.Run("cqd", "umls").scale_of(config) is None  # another graph than the claims are about
     assert run.scale_of(config | {"rank": 7}) is None
 
 
@@ -36,6 +38,8 @@ def test_a_run_without_what_it_needs_is_left_out(monkeypatch):
     assert scales.chosen("laptop", ["cqd"], {}) == [runs[1]]
     assert scales.chosen("laptop", ["cqd"], {("cqd", "umls"): {"graph": "x"}}) == list(runs)
     assert scales.chosen("laptop", ["ntk_asgd"], {}) == []
+    with pytest.raises(UserError, match="--input=cqd/countries:graph: at --scale=laptop it takes nothing"):
+        scales.chosen("laptop", ["cqd"], {("cqd", "countries"): {"graph": "x"}})
 
 
 def test_inputs_are_texts_of_one_form():
@@ -45,3 +49,15 @@ def test_inputs_are_texts_of_one_form():
     for word in ("cqd/umls:graph", "cqd:graph=x", "cqd/umls=x", "cqd/umls:graph="):
         with pytest.raises(UserError, match="SYSTEM/RUN:FIELD=PATH"):
             scales.parse_inputs([word])
+
+
+@pytest.mark.parametrize("run", [run for run in scales.RUNS if "gpu" in run.scales], ids=lambda run: run.name)
+def test_a_run_needs_at_the_papers_scale_what_its_config_does_not_have(run):
+    """The images of dataset=files, and the graph of a config that embeds none, have to come from the user."""
+    config = run._at("gpu")
+    if config.get("dataset") == "files":
+        assert "data_path" in run.needed("gpu")
+    if run.system == "cqd" and not config["embedded"]:
+        assert "graph" in run.needed("gpu")
+    module = importlib.import_module(importlib.import_module(f"{run.system}.main").RUNS[run.name])
+    assert set(run.needed("gpu")) <= set(module.INPUTS if run.needed("gpu") else ())

@@ -134,10 +134,13 @@ def figures(tables, data, *, alpha):
             by_measure["removal_less_alpha"] = summary.spread(lead)
         found[f"by_{strength}"] = by_measure
     wins = [name for name in (*measures, *STRENGTHS) if name != "removal_accuracy"]
-    found["skip_beats_conv"] = {
-        name: summary.spread([op_strength.skip_wins(table[name], data.space, data.conv).sum() for table in tables])
+    counts = {
+        name: np.array([op_strength.skip_wins(table[name], data.space, data.conv).sum() for table in tables])
         for name in wins
     }
+    found["skip_beats_conv"] = {name: summary.spread(of_seeds) for name, of_seeds in counts.items()}
+    if "alpha" in counts:  # of the same edges, in pairs
+        found["skip_beats_conv"]["alpha_less_accuracy"] = summary.spread(counts["alpha"] - counts["accuracy"])
     found["edges_with_both"] = len(op_strength.skip_wins(tables[0]["accuracy"], data.space, data.conv))
     return found
 

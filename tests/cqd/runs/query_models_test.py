@@ -10,6 +10,7 @@ from ml_collections import FrozenConfigDict
 from configs.cqd import query_models as config_file
 from cqd import sampling
 from cqd.runs import clock, comparison, query_models
+from experiment.errors import UserError
 from experiment.workdir import Workdir
 
 
@@ -192,7 +193,7 @@ def test_no_share_may_be_enough():
     found = comparison.figures(
         results(gqe={0: (10, (0.9, 0.9))}, cqd_beam={1: (10, (0.5, 0.6))}), {"paper": "cqd beam"}
     )
-    assert found["data"]["paper"] == {"against": "gqe 0", "others": 10, "share": None, "queries": None, "fold": None}
+    assert found["data"]["paper"] == {"against": "gqe 0", "others": 10, "share": None, "queries": None, "fold": 0.0}
 
 
 def test_queries_of_valid(tmp_path):
@@ -237,7 +238,7 @@ def test_mistakes_are_one_clear_error(fields, message):
 def test_more_training_queries_than_the_graph_has(monkeypatch):
     monkeypatch.setattr(sampling, "MAX_BATCHES", 2)
     settings = config(num_training=(100_000,), seeds=(0,))
-    with pytest.raises(ValueError, match=r"config\.num_training: 100000 queries of type 2p.*ask for fewer"):
+    with pytest.raises(UserError, match=r"config\.num_training: 100000 queries of type 2p.*ask for fewer"):
         query_models._training_queries(settings, query_models.load(settings), 0)
 
 

@@ -8,8 +8,8 @@ import pytest
 from ml_collections import FrozenConfigDict
 
 from configs.cqd import refinement as config_file
-from cqd import graph, judgements, sampling, trained
-from cqd.runs import refinement, refinement_figures
+from cqd import graph, judgements, predictor, sampling, trained
+from cqd.runs import fitting, refinement, refinement_figures
 from experiment.workdir import Workdir
 
 
@@ -150,6 +150,13 @@ def test_judgements_from_a_file_are_those_of_the_oracle_that_wrote_it(whole, tmp
 def test_mistakes_are_one_clear_error(fields, message):
     with pytest.raises((ValueError, OSError), match=message):
         refinement.load(config(**fields))
+
+
+def test_a_predictor_that_cannot_be_overridden(monkeypatch):
+    given = predictor.RotatE(*[np.zeros((1, 2))] * len(predictor.RotatE._fields))
+    monkeypatch.setattr(fitting, "given", lambda *_: given)
+    with pytest.raises(ValueError, match=r"config\.predictor=there: rotate's edges cannot be overridden"):
+        refinement.load(config(predictor="there"))
 
 
 def test_judgements_that_cannot_be(tmp_path):

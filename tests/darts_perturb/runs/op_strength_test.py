@@ -53,6 +53,7 @@ def test_the_figures_by_hand():
     wins = (strength[:, :, 1] > strength[:, :, 3]).sum(axis=1)
     assert found["skip_beats_conv"]["accuracy"]["value"] == wins.mean()
     assert found["skip_beats_conv"]["alpha"]["value"] == 6 - wins.mean()
+    assert found["skip_beats_conv"]["alpha_less_accuracy"]["value"] == pytest.approx(6 - 2 * wins.mean())
     assert found["edges_with_both"] == 6
     assert "alpha" not in op_strength.figures(tables, data, alpha=False)["by_loss"]
 
