@@ -150,7 +150,7 @@ CLAIMS = (
         name="calibrated-beats-query-models",
         system="cqd",
         run="query_models",
-        title="and with calibrated scores and certain edges",
+        title="calibrated, CQD beats trained query models",
         statement="The same for exact search with calibrated scores, observed edges certain.",
         source="Table 1, by the method of arXiv 2212.09567",
         published="better on average, every graph",
@@ -162,7 +162,7 @@ CLAIMS = (
         name="orders-of-magnitude-less-data",
         system="cqd",
         run="query_models",
-        title="from orders of magnitude less training data",
+        title="CQD needs orders of magnitude less training data",
         statement=(
             "CQD needs fewer training queries than the best query model for at least its MRR. Measured: training "
             "queries of the best query model over those of the smallest share of edges from which CQD-Beam is as good."
@@ -179,7 +179,7 @@ CLAIMS = (
         name="query-models-beat-chance",
         system="cqd",
         run="query_models",
-        title="the query models it is compared with have learnt something",
+        title="the trained query models beat chance tenfold",
         statement=(
             "A comparison needs rivals that work. Measured: MRR of the weakest of GQE, Query2Box and BetaE at its "
             "largest amount of data, over that of a random order."
@@ -210,7 +210,7 @@ CLAIMS = (
         name="refinement-spares-the-rest",
         system="cqd",
         run="refinement",
-        title="and costs the other queries nothing",
+        title="judging edges costs the other queries nothing",
         statement="The same difference on the queries that no judged edge touches.",
         source="Section 5.2",
         published="words only",
@@ -239,7 +239,7 @@ CLAIMS = (
         name="calibration-halves-qto-ece",
         system="cqd",
         run="calibration",
-        title="beyond QTO's own calibration",
+        title="calibration improves on QTO's own",
         statement="The same, over the error of QTO's truths as they are.",
         source="Bai et al., arXiv 2212.09567, section 4.2",
         published="none",
@@ -267,7 +267,7 @@ CLAIMS = (
         name="conformal-transfer",
         system="cqd",
         run="calibration",
-        title="and keep it for queries about other missing edges",
+        title="conformal sets carry over to other missing edges",
         statement=(
             "The same where thresholds come from queries about one half of the validation edges and are tried on those "
             "about the other, which are not exchangeable with them."

@@ -331,7 +331,7 @@ CLAIMS = (
         name="bound-covers-digits",
         system=SYSTEM,
         run="bound",
-        title="on digits too Theorem 1's bound holds with alpha below 1",
+        title="Theorem 1's bound holds on digits with alpha below 1",
         statement=(
             "With all digits as the population, sampled with replacement, every term of the bound and the excess risk "
             "are exact. Measured: the alpha that the risks ask for, the largest over four activations and every T."
