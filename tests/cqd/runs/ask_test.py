@@ -1,5 +1,6 @@
 """The run that answers questions, and `cqd-ask`: files, resumption, a given predictor, stdin, every user mistake."""
 
+import functools
 import io
 import json
 import subprocess
@@ -16,7 +17,7 @@ from cqd.runs import ask, console
 from experiment import app, errors
 from experiment.signals import Signals
 from experiment.workdir import Workdir
-from tests.experiment import binary
+from tests.experiment import binary, inside
 
 QUESTION = "SELECT ?x WHERE { ?x :borders :China, :India }"
 
@@ -27,11 +28,7 @@ def config(**fields):
     return FrozenConfigDict(result)
 
 
-def execute(path, settings):
-    """Returns the figures of a run in a workdir, as JSON gives them back."""
-    with Workdir(path, json.loads(settings.to_json_best_effort())) as workdir:
-        summary = workdir.finish({"figures": ask.run(settings, ask.load(settings), workdir)})
-    return json.loads(json.dumps(summary["figures"]))
+execute = functools.partial(inside.execute, ask)
 
 
 @pytest.fixture(scope="module")

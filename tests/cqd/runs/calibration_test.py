@@ -1,5 +1,6 @@
 """The run that calibrates: the parts share nothing, its figures, resumption, repetition, every user mistake."""
 
+import functools
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from cqd import sampling, trained
 from cqd.runs import calibration, calibration_figures, judging
 from experiment import errors
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
 
 def config(**fields):
@@ -20,11 +22,7 @@ def config(**fields):
     return FrozenConfigDict(result)
 
 
-def execute(path, settings):
-    """Returns the figures of a run in a workdir, as JSON gives them back."""
-    with Workdir(path, json.loads(settings.to_json_best_effort())) as workdir:
-        summary = workdir.finish({"figures": calibration.run(settings, calibration.load(settings), workdir)})
-    return json.loads(json.dumps(summary["figures"]))
+execute = functools.partial(inside.execute, calibration)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The run over countries: figures, resumption, the same twice, a user's own graph, every user mistake."""
 
+import functools
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from cqd import query, query_files, sampling, trained
 from cqd.runs import asked, complex_queries
 from experiment import errors
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
 BASELINES = ("relaxed graph search, then frequency", "relation frequency", "graph search")
 
@@ -23,11 +25,7 @@ def config(**fields):
     return FrozenConfigDict(result)
 
 
-def execute(path, settings):
-    """Returns the figures of a run in a workdir, as JSON gives them back."""
-    with Workdir(path, json.loads(settings.to_json_best_effort())) as workdir:
-        summary = workdir.finish({"figures": complex_queries.run(settings, complex_queries.load(settings), workdir)})
-    return json.loads(json.dumps(summary["figures"]))
+execute = functools.partial(inside.execute, complex_queries)
 
 
 @pytest.fixture(scope="module")

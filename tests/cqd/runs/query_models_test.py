@@ -1,6 +1,6 @@
 """The comparison with query models: figures, data that no method may see, resumption, every user mistake."""
 
-import json
+import functools
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +12,7 @@ from cqd import sampling
 from cqd.runs import clock, comparison, query_models
 from experiment.errors import UserError
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
 
 def config(arg="smoke", **fields):
@@ -20,11 +21,7 @@ def config(arg="smoke", **fields):
     return FrozenConfigDict(result)
 
 
-def execute(path, settings):
-    """Returns the figures of a run in a workdir, as JSON gives them back."""
-    with Workdir(path, json.loads(settings.to_json_best_effort())) as workdir:
-        summary = workdir.finish({"figures": query_models.run(settings, query_models.load(settings), workdir)})
-    return json.loads(json.dumps(summary["figures"]))
+execute = functools.partial(inside.execute, query_models)
 
 
 def timeless(tree):

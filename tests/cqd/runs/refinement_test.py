@@ -1,5 +1,6 @@
 """The refinement run: figures, files, resumption, judgements of a user, every user mistake."""
 
+import functools
 import json
 import pathlib
 
@@ -11,6 +12,7 @@ from configs.cqd import refinement as config_file
 from cqd import graph, judgements, predictor, sampling, trained
 from cqd.runs import fitting, refinement, refinement_figures
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
 
 def config(**fields):
@@ -19,11 +21,7 @@ def config(**fields):
     return FrozenConfigDict(result)
 
 
-def execute(path, settings):
-    """Returns the figures of a run in a workdir, as JSON gives them back."""
-    with Workdir(path, json.loads(settings.to_json_best_effort())) as workdir:
-        summary = workdir.finish({"figures": refinement.run(settings, refinement.load(settings), workdir)})
-    return json.loads(json.dumps(summary["figures"]))
+execute = functools.partial(inside.execute, refinement)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The run that trains a predictor: its figures and file, patience, resumption, a user's graph, every user mistake."""
 
+import functools
 import json
 
 import jax
@@ -12,6 +13,7 @@ from cqd import link_ranking, loading, predictor, trained
 from cqd.runs import train
 from experiment import errors
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
 
 def config(**fields):
@@ -20,11 +22,7 @@ def config(**fields):
     return FrozenConfigDict(result)
 
 
-def execute(path, settings):
-    """Returns the figures of a run in a workdir, as JSON gives them back."""
-    with Workdir(path, json.loads(settings.to_json_best_effort())) as workdir:
-        summary = workdir.finish({"figures": train.run(settings, train.load(settings), workdir)})
-    return json.loads(json.dumps(summary["figures"]))
+execute = functools.partial(inside.execute, train)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,20 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
-from ml_collections import FrozenConfigDict
 
 from configs.darts_perturb import criteria as configs
 from darts_perturb import genotype, selection, space, tabular
 from darts_perturb.criteria import shapley
 from darts_perturb.runs.analysis import criteria, criteria_plots, selectors
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
 SPACE = space.get("nas_bench_201")
 
 
-def config_of(**changes):
-    config = configs.get_config("smoke")
-    for name in ("seeds", "criteria", "searches"):
-        if name in changes:
-            config[name] = changes.pop(name)
-    config.update_from_flattened_dict(changes)
-    return FrozenConfigDict(config)
+config_of = functools.partial(inside.smoke_config, configs)
 
 
 @pytest.mark.parametrize(

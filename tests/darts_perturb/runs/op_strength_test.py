@@ -1,20 +1,15 @@
+import functools
+
 import numpy as np
 import pytest
-from ml_collections import FrozenConfigDict
 
 from configs.darts_perturb import op_strength as config_file
 from darts_perturb import space as spaces
 from darts_perturb.runs.analysis import op_strength, op_strength_plots, supernets
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
-
-def config_of(**changes):
-    config = config_file.get_config("smoke")
-    for name in ("seeds", "searches"):
-        if name in changes:
-            config[name] = changes.pop(name)
-    config.update_from_flattened_dict(changes)
-    return FrozenConfigDict(config)
+config_of = functools.partial(inside.smoke_config, config_file)
 
 
 @pytest.mark.parametrize(

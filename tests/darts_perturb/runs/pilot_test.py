@@ -1,22 +1,16 @@
+import functools
 import json
 
 import numpy as np
 import pytest
-from ml_collections import FrozenConfigDict
 
 from configs.darts_perturb import pilot as configs
 from darts_perturb import isomorphism
 from darts_perturb.runs.analysis import pilot, pilot_plots
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
-
-def config_of(**changes):
-    config = configs.get_config("smoke")
-    for name in ("seeds", "settings"):
-        if name in changes:
-            config[name] = changes.pop(name)
-    config.update_from_flattened_dict(changes)
-    return FrozenConfigDict(config)
+config_of = functools.partial(inside.smoke_config, configs)
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,18 @@ import json
 
 import numpy as np
 import pytest
-from ml_collections import FrozenConfigDict
 
 from configs.darts_perturb import s1_s4, textures
 from darts_perturb import edges, genotype, space
 from darts_perturb.runs import selections
 from experiment.workdir import Workdir
+from tests.experiment import inside
 
 SPACE = space.get("nas_bench_201")
 
 
 def config_of(file=textures, **changes):
-    config = file.get_config("smoke")
-    for name in ("seeds", "searches", "selections"):
-        if name in changes:
-            config[name] = changes.pop(name)
-    config.update_from_flattened_dict(changes)
-    return FrozenConfigDict(config)
+    return inside.smoke_config(file, **changes)
 
 
 @pytest.mark.parametrize(
