@@ -117,7 +117,7 @@ RUNS = (
     Run("cqd", "calibration", scales=_ALL_BUT_LAPTOP, overrides=_larger(seeds=tuple(range(10)))),
     Run("cqd", "fb15k237", ("graph", "queries"), _GPU, overrides=(("gpu", "seeds", (0, 1, 2)),)),
     Run("darts_perturb", "textures", overrides=_larger(seeds=tuple(range(20)))),
-    Run("darts_perturb", "optimal_alpha", scales=_ALL_BUT_SMOKE, gpu_needs=_IMAGES),
+    Run("darts_perturb", "optimal_alpha", scales=_BEYOND_LAPTOP, gpu_needs=_IMAGES),
     Run("darts_perturb", "unrolled", scales=_ALL_BUT_SMOKE, gpu_needs=_IMAGES),
     Run("darts_perturb", "skip_domination", (), _BEYOND_LAPTOP, _larger(seeds=tuple(range(10))), _IMAGES),
     Run("darts_perturb", "op_strength", (), _BEYOND_LAPTOP, _larger(seeds=tuple(range(10))), _IMAGES),
