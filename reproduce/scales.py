@@ -82,7 +82,6 @@ def _without(config, fields):
 
 _GPU = ("gpu",)
 _IMAGES = ("data_path",)
-_ALL_BUT_SMOKE = ("laptop", "workstation", "gpu")  # of runs that compile for a minute whatever their size
 _ALL_BUT_LAPTOP = ("smoke", "workstation", "gpu")  # of runs for which its ten minutes have no room
 _BEYOND_LAPTOP = ("workstation", "gpu")
 
@@ -118,7 +117,7 @@ RUNS = (
     Run("cqd", "fb15k237", ("graph", "queries"), _GPU, overrides=(("gpu", "seeds", (0, 1, 2)),)),
     Run("darts_perturb", "textures", overrides=_larger(seeds=tuple(range(20)))),
     Run("darts_perturb", "optimal_alpha", scales=_BEYOND_LAPTOP, gpu_needs=_IMAGES),
-    Run("darts_perturb", "unrolled", scales=_ALL_BUT_SMOKE, gpu_needs=_IMAGES),
+    Run("darts_perturb", "unrolled", scales=_BEYOND_LAPTOP, gpu_needs=_IMAGES),
     Run("darts_perturb", "skip_domination", (), _BEYOND_LAPTOP, _larger(seeds=tuple(range(10))), _IMAGES),
     Run("darts_perturb", "op_strength", (), _BEYOND_LAPTOP, _larger(seeds=tuple(range(10))), _IMAGES),
     Run("darts_perturb", "criteria", ("table",), ("laptop", "workstation"), overrides=_larger(seeds=tuple(range(10)))),
