@@ -2,6 +2,7 @@
 
 import signal
 
+from experiment.signals import Interrupted
 from experiment.workdir import Workdir
 
 
@@ -17,3 +18,15 @@ class Stopping(Workdir):
             return step_fn(state, step)
 
         return super().loop(name, state, stopping_fn, **settings)
+
+
+class StoppingStages(Workdir):
+    """A workdir that is interrupted once after every stage that it has not kept yet."""
+
+    def stage(self, name, fn):
+        """Runs as `Workdir.stage` does, and raises where the stage was computed."""
+        computed = []
+        result = super().stage(name, lambda: computed.append(name) or fn())
+        if computed:
+            raise Interrupted(signal.SIGTERM)
+        return result

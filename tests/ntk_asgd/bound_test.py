@@ -1,5 +1,4 @@
 import re
-import signal
 
 import jax
 import numpy as np
@@ -14,6 +13,7 @@ from experiment.workdir import Workdir
 from ntk_asgd import spectrum, theory
 from ntk_asgd.runs import bound, bound_figures, descent, pictures
 from tests.experiment import binary
+from tests.experiment.stopping import StoppingStages
 
 
 def _config(**changes):
@@ -23,17 +23,6 @@ def _config(**changes):
 
 
 _SMALL = {"activations": ("relu",), "num_points": 120, "network__width": 8}
-
-
-class _Stopping(Workdir):
-    """A workdir that is interrupted once after every stage that it has not kept yet."""
-
-    def stage(self, name, fn):
-        computed = []
-        result = super().stage(name, lambda: computed.append(name) or fn())
-        if computed:
-            raise Interrupted(signal.SIGTERM)
-        return result
 
 
 def _run(config, path, kind=Workdir):
@@ -48,7 +37,7 @@ def test_interrupted_after_every_stage_equals_uninterrupted(tmp_path):
     stops = 0
     while True:
         try:
-            figures = _run(config, tmp_path / "stopped", _Stopping)
+            figures = _run(config, tmp_path / "stopped", StoppingStages)
             break
         except Interrupted:
             stops += 1

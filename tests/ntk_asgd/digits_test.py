@@ -1,5 +1,4 @@
 import re
-import signal
 
 import jax
 import numpy as np
@@ -11,23 +10,13 @@ from experiment.errors import NonFiniteError, UserError
 from experiment.signals import Interrupted
 from experiment.workdir import Workdir
 from ntk_asgd.runs import digits, digits_plots
+from tests.experiment.stopping import StoppingStages
 
 
 def _config(**changes):
     config = config_file.get_config("smoke")
     config.update(changes)
     return FrozenConfigDict(config)
-
-
-class _Stopping(Workdir):
-    """A workdir that is interrupted once after every stage that it has not kept yet."""
-
-    def stage(self, name, fn):
-        computed = []
-        result = super().stage(name, lambda: computed.append(name) or fn())
-        if computed:
-            raise Interrupted(signal.SIGTERM)
-        return result
 
 
 def _run(config, path, kind=Workdir):
@@ -41,7 +30,7 @@ def test_interrupted_after_every_stage_equals_uninterrupted(tmp_path):
     stops = 0
     while True:
         try:
-            figures = _run(config, tmp_path / "stopped", _Stopping)
+            figures = _run(config, tmp_path / "stopped", StoppingStages)
             break
         except Interrupted:
             stops += 1
