@@ -102,12 +102,12 @@ def link_prediction(params, world, batch_size=1000):
 
 
 @contextlib.contextmanager
-def finite(what):
-    """Turns the ValueError of ranks of scores that are no numbers into NonFiniteError."""
+def finite(what, rate="config.learning_rate"):
+    """Turns the ValueError of ranks of scores that are no numbers into NonFiniteError; rate: the field to lower."""
     try:
         yield
     except ValueError as error:
-        advice = "training diverged; lower config.learning_rate in another workdir"
+        advice = f"training diverged; lower {rate} in another workdir"
         raise errors.NonFiniteError(f"{what}: {error}; {advice}") from None
 
 

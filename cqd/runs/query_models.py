@@ -204,7 +204,7 @@ def _run_seed(config, data, seed, pools, workdir, warm):
 def _query_model(config, data, seed, trial, pool, size, workdir, warm):
     """Returns the result of one query model on one amount of training queries."""
     fields = config[trial.method].to_dict()
-    learning_rate = fields.pop("learning_rate")
+    learning_rate, rate = fields.pop("learning_rate"), f"config.{trial.method}.learning_rate"
     sizes = {"num_entities": data.vocabulary.num_entities, "num_relations": data.vocabulary.num_relations}
     model = MODELS[trial.method](**sizes, **fields)
     init_key, train_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), seed))
@@ -235,7 +235,7 @@ def _query_model(config, data, seed, trial, pool, size, workdir, warm):
         "training_queries": size,
         "parameters": query_training.num_parameters(params),
         **timed.seconds,
-        "ranked": workdir.stage(f"rank_{_stage_name(trial)}_{seed}", lambda: _rank(config, score, held_out)),
+        "ranked": workdir.stage(f"rank_{_stage_name(trial)}_{seed}", lambda: _rank(config, score, held_out, rate)),
     }
 
 
@@ -267,13 +267,13 @@ def _stage_name(trial):
     return re.sub(r"\W+", "_", f"{trial.method}_{trial.amount}")
 
 
-def _rank(config, score, held_out):
-    """Returns {type: metrics} of one method."""
+def _rank(config, score, held_out, rate="config.learning_rate"):
+    """Returns {type: metrics} of one method; rate: the field to lower where its training diverged."""
     found, size = {}, 16 * config.queries_per_batch
     for name, samples in held_out.items():
         parts = (samples[start : start + size] for start in range(0, len(samples), size))
         batches = (np.asarray(score([sample.query for sample in part])) for part in parts)
-        with fitting.finite(f"{name} queries"):
+        with fitting.finite(f"{name} queries", rate):
             ranks = ranking.stream_ranks(batches, [s.easy for s in samples], [s.hard for s in samples])
         found[name] = ranking.metrics(ranks)
     return found

@@ -10,7 +10,7 @@ from ml_collections import FrozenConfigDict
 from configs.cqd import query_models as config_file
 from cqd import sampling
 from cqd.runs import clock, comparison, query_models
-from experiment.errors import UserError
+from experiment.errors import NonFiniteError, UserError
 from experiment.workdir import Workdir
 from tests.experiment import inside
 
@@ -237,6 +237,14 @@ def test_more_training_queries_than_the_graph_has(monkeypatch):
     settings = config(num_training=(100_000,), seeds=(0,))
     with pytest.raises(UserError, match=r"config\.num_training: 100000 queries of type 2p.*ask for fewer"):
         query_models._training_queries(settings, query_models.load(settings), 0)
+
+
+def test_scores_that_are_no_numbers_name_the_rate_of_their_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        query_models.query_model, "scores", lambda model, params, queries, **_: np.full((len(queries), 822), np.nan)
+    )
+    with pytest.raises(NonFiniteError, match=r"queries: .*lower config\.gqe\.learning_rate in another workdir"):
+        execute(tmp_path, config(models=("gqe",), seeds=(0,)))
 
 
 def test_graphs_by_argument():
