@@ -1,7 +1,7 @@
-"""Speed of answering, beside its own matrix products; symbolic answers, ranking, and peak memory.
+"""Speed of answering, beside its own matrix products and numpy; symbolic answers, and peak memory.
 
     python -m benchmarks.cqd.answering [--data=FOLDER] [--only=beam,exact,small,symbolic,ranking,memory]
-        [--out=benchmarks/results/cqd_answering.json]
+        [--out=FILE] [--repeats=9] [--size=small]
 
 Random ComplEx tables of rank 100 at the size of FB15k-237, float32. Candidates of a case take turns. What is not
 measured again keeps the row it has in the file. FOLDER has fb15k237_triples.npz and fb15k237_q2b_queries.npz; without
@@ -11,40 +11,61 @@ it the symbolic answers are left out. Each query type's memory is that of a proc
 
 import functools
 import json
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
 
 import cqd
-from benchmarks import timing
+from benchmarks import comparison, options, timing
 from cqd import graph, predictor, query, ranking, symbolic
 
-_OUT = flags.DEFINE_string("out", "benchmarks/results/cqd_answering.json", "Where the rows are, and go.")
-_ONLY = flags.DEFINE_list("only", [], "Cases to measure; all if empty.")
-_DATA = flags.DEFINE_string("data", "", "A folder with the triples and queries of FB15k-237.")
-_REPEATS = flags.DEFINE_integer("repeats", 9, "Counted calls of each candidate; a third of them for the longest.")
-
-NUM_ENTITIES, NUM_RELATIONS, RANK, SCALE = 14505, 474, 100, 0.3
+OUT = "cqd_answering.json"
+_SYSTEM = "cqd"
+SCALE = 0.3  # of the embeddings, as trained ones
 BATCH, BLOCK = 64, 256
 BEAMS = {"2p": 16, "3p": 4, "2i": 1, "ip": 16, "pi": 16}  # type -> beam_size
-SMALL = {"as umls": (135, 92, 5216), "as countries": (830, 18, 2387)}  # entities, relations, edges
 
 
-def tables(seed=0, *, num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS, rank=RANK):
+class Sizes(NamedTuple):
+    """Of the tables, inverses counted, and how much is asked."""
+
+    num_entities: int
+    num_relations: int
+    rank: int
+    tables: dict  # name -> entities, relations, edges of the smaller ones
+    queries: int  # of each type on them
+    memory_rank: int
+    memory_types: tuple
+
+
+SIZES = {
+    "full": Sizes(
+        14505,
+        474,
+        100,
+        {"as umls": (135, 92, 5216), "as countries": (830, 18, 2387)},
+        200,
+        1000,
+        tuple(query.TEMPLATES),
+    ),
+    "small": Sizes(300, 120, 4, {"as a toy": (20, 4, 40)}, 1, 4, ("2p",)),
+}
+
+
+def tables(num_entities, num_relations, rank, seed=0):
     """Returns random embeddings, [N, 2 rank] and [R, 2 rank], as large as trained ones."""
     rng = np.random.default_rng(seed)
     return [SCALE * rng.standard_normal((size, 2 * rank), np.float32) for size in (num_entities, num_relations)]
 
 
-def draw(type_name, count, num_relations=NUM_RELATIONS, num_entities=NUM_ENTITIES):
+def draw(type_name, count, num_entities, num_relations):
     """Returns random queries of a type."""
     rng = np.random.default_rng(1)
     template = query.parse(query.TEMPLATES[type_name])
@@ -63,53 +84,35 @@ def _limits(node, num_entities, num_relations):
     return query.rebuild(node, inside)
 
 
-def _alternate(candidates, repeats):
-    """Returns the times of `timing.alternate`, with median processor times, which other work disturbs less."""
-    cpu_s = {name: [] for name in candidates}
-
-    def metered(name):
-        start = time.process_time()
-        result = jax.block_until_ready(candidates[name]())
-        cpu_s[name].append(time.process_time() - start)
-        return result
-
-    times = timing.alternate({name: functools.partial(metered, name) for name in candidates}, repeats)
-    return {name: {**one, "median_cpu_s": statistics.median(cpu_s[name][1:])} for name, one in times.items()}
+def _case(words, size):
+    num_entities, num_relations, rank, *_ = SIZES[size]
+    return f"{words}; N = {num_entities:,}, R = {num_relations}, rank {rank}"
 
 
-def _row(case, times, ours, target, **described):
-    """Returns a row; its ratios say how many times as long `ours` takes as each of the others."""
-    ratios = {}
-    for peer in times:
-        if peer != ours:
-            cpu = times[ours]["median_cpu_s"] / times[peer]["median_cpu_s"]
-            ratios[peer] = {**timing.ratio(times, peer, ours), "cpu": cpu}
-            logging.info("%s: %.2f times %s, by processor time %.2f", case, ratios[peer]["value"], peer, cpu)
-    return {"case": case, "target": target, **described, "times": times, "ratios": ratios}
-
-
-def beam_rows():
+def beam_rows(size, repeats, _):
     """A batch of beams, beside as many products [batch, d] x [d, N] as it needs, one after another."""
-    entity, relation = map(jnp.asarray, tables())
+    num_entities, num_relations, rank, *_ = SIZES[size]
+    entity, relation = map(jnp.asarray, tables(num_entities, num_relations, rank))
     params = predictor.complex_params(entity, relation)
     rows = []
     for name, beam_size in BEAMS.items():
-        queries = draw(name, BATCH)
+        queries = draw(name, BATCH, num_entities, num_relations)
         hops = len(query.row(queries[0])) - num_anchors(name)
         num_products = num_anchors(name) + (hops - num_anchors(name)) * beam_size
-        points = jnp.asarray(np.random.default_rng(2).standard_normal((num_products, BATCH, 2 * RANK), np.float32))
+        points = jnp.asarray(np.random.default_rng(2).standard_normal((num_products, BATCH, 2 * rank), np.float32))
         products = jax.jit(
             lambda points, entity: jax.lax.scan(
-                lambda _, points_bd: (points_bd @ entity.T, None), jnp.zeros((BATCH, NUM_ENTITIES)), points
+                lambda _, points_bd: (points_bd @ entity.T, None), jnp.zeros((BATCH, num_entities)), points
             )[0]
         )
         candidates = {
             "beam": functools.partial(cqd.answer, params, queries, beam_size=beam_size, batch_size=BATCH),
             "products": functools.partial(products, points, entity),
         }
-        times = _alternate(candidates, _REPEATS.value)
-        case = f"beam, {name}, k = {beam_size}"
-        rows.append(_row(case, times, "beam", "at most 2.5", queries=BATCH, products=num_products))
+        times = timing.alternate(candidates, repeats)
+        case = _case(f"beam, {BATCH} queries {name}, k = {beam_size}", size)
+        beside = {"products": timing.Beside(timing.BOUND, 1 / 2.5)}
+        rows.append(timing.row(_SYSTEM, case, times, "beam", beside, products=num_products))
     return rows
 
 
@@ -122,30 +125,38 @@ def num_anchors(type_name):
     return count(query.parse(query.TEMPLATES[type_name]))
 
 
-def exact_rows():
+def exact_rows(size, repeats, _):
     """2p by the exact method, beside the products heads x tails of every relation, and with those for maxima.
 
-    One tail is true of no head, so that its maximum stays below the truth of every head and none is left out; the last
-    case has no such tail.
+    The grouped products are heads x tails of every distinct relation once, [256, d] x [d, N] a block, and for the g
+    queries that share it [g, 256] x [256, N], as if a maximum over heads were a sum. One tail is true of no head, so
+    that its maximum stays below the truth of every head and none is left out; the last case has no such tail.
     """
+    num_entities, num_relations, rank, *_ = SIZES[size]
     rows = []
     for count, num_distinct, spread in ((64, 1, False), (64, 4, False), (4, 4, False), (64, 1, True)):
-        entity, relation = tables()
+        entity, relation = tables(num_entities, num_relations, rank)
         if not spread:
-            entity[:, [0, RANK]], relation[:, [0, RANK]] = (1, 0), (1, 0)
+            entity[:, [0, rank]], relation[:, [0, rank]] = (1, 0), (1, 0)
             entity[-1, 0] = -30
         params = predictor.complex_params(entity, relation)
-        queries = [query.from_benchmark("2p", (37 * i, 2 * i % 100, i % num_distinct)) for i in range(count)]
+        queries = [
+            query.from_benchmark("2p", (37 * i % num_entities, 2 * i % 100, i % num_distinct)) for i in range(count)
+        ]
         group = count // num_distinct
         candidates = {
             "exact": functools.partial(cqd.answer, params, queries, method="exact", batch_size=BATCH),
             "grouped products": functools.partial(_products, params, num_distinct, group),
             "products of scores": functools.partial(_products, params, num_distinct, 0),
         }
-        times = _alternate(candidates, max(3, _REPEATS.value // 3))
+        times = timing.alternate(candidates, max(2, repeats // 3))
         heads = "heads left out where they cannot matter" if spread else "no head left out"
-        case = f"exact, 2p, {count} queries, {num_distinct} relations, {heads}"
-        rows.append(_row(case, times, "exact", "grouped products: at most 2", queries=count))
+        case = _case(f"exact, {count} queries 2p of {num_distinct} relations, {heads}", size)
+        beside = {
+            "grouped products": timing.Beside(timing.BOUND, 0.5),
+            "products of scores": timing.Beside(timing.BOUND),
+        }
+        rows.append(timing.row(_SYSTEM, case, times, "exact", beside))
     return rows
 
 
@@ -158,82 +169,102 @@ def _products(params, num_relations, group):
 
 @functools.partial(jax.jit, static_argnames="group")
 def _relation_products(params, number, group):
-    num_blocks = -(-NUM_ENTITIES // BLOCK)
-    heads = jnp.arange(num_blocks * BLOCK).reshape(num_blocks, BLOCK) % NUM_ENTITIES
+    num_entities = params.entity.shape[0]
+    num_blocks = -(-num_entities // BLOCK)
+    heads = jnp.arange(num_blocks * BLOCK).reshape(num_blocks, BLOCK) % num_entities
     values = jnp.ones((group, BLOCK))
 
     def block(carry, heads_x):
         scores_xn = predictor.scores(params, heads_x, jnp.full_like(heads_x, number))
         return (carry + values @ scores_xn if group else scores_xn), None
 
-    return jax.lax.scan(block, jnp.zeros((group or BLOCK, NUM_ENTITIES)), heads)[0]
+    return jax.lax.scan(block, jnp.zeros((group or BLOCK, num_entities)), heads)[0]
 
 
-def small_rows():
-    """All 14 types, 200 queries each, by the exact method with calibrated truths and certain edges: first and later."""
+def small_rows(size, repeats, _):
+    """All 14 types by the exact method with calibrated truths and certain edges: first call, and later ones."""
     rows = []
-    for name, (num_entities, num_relations, num_edges) in SMALL.items():
-        sizes = {"num_entities": num_entities, "num_relations": num_relations}
-        params = predictor.complex_params(*tables(**sizes))
+    for name, (num_entities, num_relations, num_edges) in SIZES[size].tables.items():
+        params = predictor.complex_params(*tables(num_entities, num_relations, SIZES[size].rank))
         rng = np.random.default_rng(3)
-        columns = [rng.integers(size, size=num_edges) for size in (num_entities, num_relations // 2, num_entities)]
+        columns = [rng.integers(top, size=num_edges) for top in (num_entities, num_relations // 2, num_entities)]
         triples = graph.with_inverses(np.stack(columns, axis=1) * [1, 2, 1])
-        observed = graph.build_index(triples, **sizes)
-        queries = [one for type_name in query.TEMPLATES for one in draw(type_name, 200, num_relations, num_entities)]
+        observed = graph.build_index(triples, num_entities=num_entities, num_relations=num_relations)
+        each = SIZES[size].queries
+        queries = [one for name in query.TEMPLATES for one in draw(name, each, num_entities, num_relations)]
         run = functools.partial(cqd.answer, params, queries, observed=observed, **cqd.answering.BEST)
-        start, cpu_start = time.perf_counter(), time.process_time()
-        jax.block_until_ready(run())
-        first = {"first_s": time.perf_counter() - start, "first_cpu_s": time.process_time() - cpu_start}
-        times = {**_alternate({"exact": run}, 3)["exact"], **first}
-        logging.info("%s: %s", name, times)
-        rows.append({"case": f"2800 queries of 14 types, {name}", "target": "first, on an idle machine: 20 s", **times})
+        times = timing.alternate({"exact": run}, min(3, repeats))["exact"]
+        case = f"exact, {len(queries):,} queries of 14 types, tables {name}; N = {num_entities}, R = {num_relations}"
+        described = {"times": {"exact": times}}
+        rows.append(timing.figure(_SYSTEM, f"{case}, first call", times["first_s"], "s", 20, **described))
+        rows.append(timing.figure(_SYSTEM, f"{case}, later calls", times["median_s"], "s"))
     return rows
 
 
-def symbolic_rows():
+def symbolic_rows(_, repeats, folder):
     """The test queries of FB15k-237 answered on all its edges: processor seconds of one thread."""
-    if not _DATA.value:
+    if not folder:
         return []
-    folder = pathlib.Path(_DATA.value)
+    folder = pathlib.Path(folder)
     with np.load(folder / "fb15k237_triples.npz") as file:
         triples = np.concatenate([file[part] for part in ("train", "valid", "test")])
     with np.load(folder / "fb15k237_q2b_queries.npz") as file:
         queries = [
             query.from_benchmark(name[5:], row) for name in file.files if name.startswith("test_") for row in file[name]
         ]
-    sizes = {"num_entities": NUM_ENTITIES, "num_relations": NUM_RELATIONS}
-    full = graph.build_index(graph.with_inverses(triples), **sizes)
+    sizes = SIZES["full"]
+    full = graph.build_index(
+        graph.with_inverses(triples), num_entities=sizes.num_entities, num_relations=sizes.num_relations
+    )
     seconds = []
-    for _ in range(3):
+    for _ in range(min(3, repeats)):
         start = time.process_time()
         found = symbolic.answers(full, queries)
         seconds.append(time.process_time() - start)
-    row = {"case": "symbolic answers, FB15k-237 test", "queries": len(queries), "target": "20 s of one core"}
-    logging.info("symbolic: %d queries, %s s", len(queries), seconds)
-    return [{**row, "answers": sum(map(len, found)), "median_cpu_s": statistics.median(seconds), "cpu_s": seconds}]
+    case = f"symbolic answers of {len(queries):,} test queries of FB15k-237, processor time"
+    described = {"answers": sum(map(len, found)), "cpu_s": seconds}
+    return [timing.figure(_SYSTEM, case, statistics.median(seconds), "s", 20, **described)]
 
 
-def ranking_rows():
-    """Filtered ranks of a batch of queries: 20 easy and 5 hard answers each."""
+def ranking_rows(size, repeats, _):
+    """Filtered ranks of a batch of queries, 20 easy and 5 hard answers each, beside numpy a hard answer at a time."""
+    num_entities = SIZES[size].num_entities
     rng = np.random.default_rng(4)
-    scores = rng.random((BATCH, NUM_ENTITIES), np.float32)
-    answers = [rng.choice(NUM_ENTITIES, 25, replace=False) for _ in range(BATCH)]
+    scores = rng.random((BATCH, num_entities), np.float32)
+    answers = [rng.choice(num_entities, 25, replace=False) for _ in range(BATCH)]
     easy, hard = [ids[:20] for ids in answers], [ids[20:] for ids in answers]
-    times = _alternate({"ranks": functools.partial(ranking.batch_ranks, scores, easy, hard)}, 5 * _REPEATS.value)
-    per_query = 1e3 * times["ranks"]["median_s"] / BATCH
-    logging.info("ranking: %s ms a query", per_query)
-    return [{"case": "ranking", "target": "at most 0.5 ms a query", "median_ms": per_query, "times": times}]
+
+    def by_numpy():
+        ranks = []
+        for row, ids, wanted in zip(scores, answers, hard):
+            others = np.delete(row, ids)
+            ranks.append(np.array([1 + (others > row[w]).sum() + (others == row[w]).sum() / 2 for w in wanted]))
+        return ranks
+
+    ours = functools.partial(ranking.batch_ranks, scores, easy, hard)
+    if not all(np.array_equal(one, other) for one, other in zip(ours(), by_numpy())):
+        raise ValueError("ranks: numpy gives others than ours")
+    steps = dict.fromkeys(("ranking.batch_ranks", "numpy"), BATCH)
+    times = timing.alternate({"ranking.batch_ranks": ours, "numpy": by_numpy}, 5 * repeats, steps)
+    case = f"filtered ranks of a query's 5 hard answers; N = {num_entities:,}"
+    beside = {"numpy": timing.Beside(timing.LIBRARY, 1.0, f"numpy {np.__version__}")}
+    per_query = 1e3 * times["ranking.batch_ranks"]["median_s"]
+    return [
+        timing.row(_SYSTEM, case, times, "ranking.batch_ranks", beside),
+        timing.figure(_SYSTEM, case, per_query, "ms", 0.5),
+    ]
 
 
-def memory_rows():
-    """Peak memory of a process that answers 64 queries of a type, rank 1000, beam 64."""
-    rows = []
-    for name in query.TEMPLATES:
-        command = [sys.executable, "-m", "benchmarks.cqd.answering_memory", name]
+def memory_rows(size, *_):
+    """Peak memory of a process that answers 64 queries of a type with beam 64, the largest of all types."""
+    sizes, peaks = SIZES[size], {}
+    for name in sizes.memory_types:
+        command = [sys.executable, "-m", "benchmarks.cqd.answering_memory", name, size]
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-        rows.append({"case": f"memory, {name}, rank 1000, beam 64, batch 64", "target": "4 GB", **json.loads(answer)})
-        logging.info("%s", rows[-1])
-    return rows
+        peaks[name] = json.loads(answer)
+    largest = max(one["peak_MB"] for one in peaks.values()) / 1e3
+    case = f"peak memory of {BATCH} queries by beam 64, the most of {len(peaks)} types, rank {sizes.memory_rank}"
+    return [timing.figure(_SYSTEM, case, largest, "GB", 4, types=peaks)]
 
 
 CASES = {
@@ -246,21 +277,26 @@ CASES = {
 }
 
 
-def main(_):
+def main():
     """Measures, and writes the rows."""
-    unknown = set(_ONLY.value) - set(CASES)
-    if unknown:
-        raise app.UsageError(f"--only={','.join(sorted(unknown))}: choose among {', '.join(CASES)}")
-    path = pathlib.Path(_OUT.value)
-    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    parser = options.parser(__doc__, out=OUT, repeats=9)
+    parser.add_argument("--only", default="", help=f"cases to measure, of {','.join(CASES)}; all without")
+    parser.add_argument("--data", default="", help="a folder with the triples and queries of FB15k-237")
+    asked_for = parser.parse_args()
+    only = asked_for.only.split(",") if asked_for.only else list(CASES)
+    if set(only) - set(CASES):
+        parser.error(f"--only={asked_for.only}: choose among {', '.join(CASES)}")
+    path = pathlib.Path(asked_for.out)
+    before = comparison.read(path)
+    kept = before["rows"] if before and before["size"] == asked_for.size else []
     rows = []
     for name, measure in CASES.items():
-        before = [row for row in kept if row["measure"] == name]
-        measured = measure() if name in (_ONLY.value or CASES) else []
-        rows += [{"measure": name, **row} for row in measured] or before
-    command = "python -m benchmarks.cqd.answering --data=FOLDER"
-    timing.write(path, rows, command=command, precision="float32", threads=len(os.sched_getaffinity(0)))
+        unchanged = [row for row in kept if row["measure"] == name]
+        measured = measure(asked_for.size, asked_for.repeats, asked_for.data) if name in only else []
+        timing.say(measured)
+        rows += [{"measure": name, **row} for row in measured] or unchanged
+    timing.write(path, rows, size=asked_for.size, peers=[options.DATA] if asked_for.data else [], precision="float32")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

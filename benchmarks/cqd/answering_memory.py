@@ -15,13 +15,15 @@ import cqd
 from benchmarks.cqd import answering
 from cqd import predictor
 
-RANK, BEAM = 1000, 64
+BEAM = 64
 
 
 def main():
-    """Answers a batch of the type named on the command line."""
-    params = predictor.complex_params(*answering.tables(rank=RANK))
-    queries = answering.draw(sys.argv[1], answering.BATCH)
+    """Answers a batch of the type, at the size, that the command line names."""
+    type_name, size = sys.argv[1:]
+    sizes = answering.SIZES[size]
+    params = predictor.complex_params(*answering.tables(sizes.num_entities, sizes.num_relations, sizes.memory_rank))
+    queries = answering.draw(type_name, answering.BATCH, sizes.num_entities, sizes.num_relations)
     start = time.perf_counter()
     jax.block_until_ready(cqd.answer(params, queries, beam_size=BEAM, batch_size=answering.BATCH))
     seconds = time.perf_counter() - start

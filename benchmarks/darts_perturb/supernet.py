@@ -1,42 +1,45 @@
 """Speed of the supernet beside PyTorch's, how long it takes to compile, and what a removal score costs.
 
     python -m benchmarks.darts_perturb.supernet --torch_python=PYTHON
-        [--out=benchmarks/results/darts_supernet.json] [--repeats=7] [--cases=cell,nb201,darts,compile,perturb]
+        [--out=FILE] [--repeats=7] [--cases=cell,nb201,darts,compile,perturb] [--size=small]
 
 A normal DARTS cell (16 channels, 32x32; gradients of its inputs, its weights and alpha), and whole steps of a search,
 Adam on alpha and then SGD on the weights, of a NAS-Bench-201 network with one cell a stage and of a DARTS network of 8
 layers. As in a search, a call takes several steps: what it costs besides (half a step, most of it fresh memory) is
-shared among them. PyTorch is channels_last and a process of its own that takes turns with ours. Processor time is
-compared: other work on the machine disturbs it less. `taskset -c 0` before the command gives both one thread.
+shared among them. PyTorch is channels_last, has as many parameters, and is a process of its own that takes turns with
+ours. "torch" is PyTorch as the public codes use it: all gradients in both half-steps, which is what ours computes;
+"torch, lean" asks it in each half-step only for the gradients that it uses. `taskset -c 0` before the command gives
+both one thread, as `benchmarks.main` does.
 """
 
 import functools
-import json
-import os
-import statistics
 import time
 
 import jax
 import jax.numpy as jnp
 import optax
-from absl import app, flags, logging
 from jax import lax
 
-from benchmarks import peers, timing
+from benchmarks import options, peers, timing
 from benchmarks.darts_perturb import supernet_torch as peer
 from darts_perturb import perturb, search, supernet
 from darts_perturb import space as spaces
 from darts_perturb.layers.mixed import MixedCell
 
-_OUT = flags.DEFINE_string("out", "benchmarks/results/darts_supernet.json", "Where to write the rows.")
-_REPEATS = flags.DEFINE_integer("repeats", 7, "Counted calls of each candidate.")
-_TORCH = flags.DEFINE_string("torch_python", "", "An interpreter with torch.")
-_CASES = flags.DEFINE_list("cases", ["cell", "nb201", "darts", "compile", "perturb"], "What to measure.")
-_BATCH = flags.DEFINE_integer("batch", 16, "Images a step.")
-_FAST_MATH = flags.DEFINE_bool("fast_math", False, "Also measure ours with xla_cpu_enable_fast_math.")
-_TARGETS = {"cell": 0.9, "nb201": 1.0, "darts": 1.0}
+OUT = "darts_supernet.json"
+LIBRARIES = ("torch",)
+CASES = ("cell", "nb201", "darts", "compile", "perturb")
+_SYSTEM = "darts_perturb"
+_TARGETS = {"cell": 1 / 0.9, "nb201": 1.0, "darts": 1.0}  # torch's time over ours, asked for
 _COUNTS = {"cell": 4, "nb201": 4, "darts": 2}  # passes or steps a call
 _NETWORKS = {"nb201": ("nas_bench_201", 1), "darts": ("darts", peer.LAYERS)}
+_WORDS = {
+    "cell": "DARTS normal cell, forward and all gradients",
+    "nb201": "search step, NAS-Bench-201, one cell a stage",
+    "darts": f"search step, DARTS, {peer.LAYERS} layers",
+}
+_BATCH = {"full": 16, "small": 2}
+_SMALL = ("cell", "nb201", "perturb")  # what is quick to compile
 
 
 def cell(batch, count):
@@ -81,62 +84,38 @@ def searching(case, batch, count):
     return functools.partial(search.steps, space=space), args, state.params
 
 
-def compiled(fn, args, options=None):
+def compiled(fn, args):
     """Returns the compiled function and {"compile_s", "compile_cpu_s"}, tracing included."""
     wall, cpu = time.perf_counter(), time.process_time()
-    program = jax.jit(fn).lower(*args).compile(compiler_options=options)
+    program = jax.jit(fn).lower(*args).compile()
     return program, {"compile_s": time.perf_counter() - wall, "compile_cpu_s": time.process_time() - cpu}
 
 
-def _ours(program, args):
-    wall, cpu = time.perf_counter(), time.process_time()
-    jax.block_until_ready(program(*args))
-    return {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+def speed_row(case, size, repeats, call, version):
+    """Returns the row of one case.
 
-
-def alternated(candidates, count):
-    """Returns {name: {"cpu_s", "low_cpu_s", "wall_s", "low_wall_s"}} a pass or step, of calls that take turns."""
-    taken = {name: [] for name in candidates}
-    for _ in range(_REPEATS.value + 1):
-        for name, call in candidates.items():
-            taken[name].append(call())
-    rows = {}
-    for name, values in taken.items():
-        rows[name] = {}
-        for what in ("cpu_s", "wall_s"):
-            kept = [value[what] / count for value in values[1:]]
-            rows[name] |= {what: statistics.median(kept), f"low_{what}": min(kept)}
-    return rows
-
-
-def speed_row(case, call):
-    """Returns the row of one case: medians of alternated calls, and ratios to torch."""
-    batch, count = _BATCH.value, _COUNTS[case]
+    Raises:
+        ValueError: another number of parameters in torch.
+    """
+    batch, count = _BATCH[size], _COUNTS[case]
     fn, args, params = cell(batch, count) if case == "cell" else searching(case, batch, count)
     request = {"case": case, "batch": batch, "count": count}
     ours, theirs = sum(leaf.size for leaf in jax.tree.leaves(params)), call(**request, lean=False)["parameters"]
     if ours != theirs:
         raise ValueError(f"{case}: {theirs} parameters in torch, {ours} here")
-    options = {"ours": {}} | ({"ours, fast math": {"xla_cpu_enable_fast_math": True}} if _FAST_MATH.value else {})
-    candidates, compile_times = {}, {}
-    for name, option in options.items():
-        program, compile_times[name] = compiled(fn, args, option)
-        candidates[name] = functools.partial(_ours, program, args)
-    names = {"torch": False} if case == "cell" else {"torch": False, "torch, lean": True}
-    candidates |= {name: functools.partial(call, **request, lean=lean) for name, lean in names.items()}
-    row = {"case": case, "batch": batch, "a call": count, "target, ours over torch's": _TARGETS[case]}
-    times = alternated(candidates, count)
-    for name in options:
-        for other in names:
-            row[f"{name} over {other}"] = {what: times[name][what] / value for what, value in times[other].items()}
-        times[name] |= compile_times[name]
-    return row | times
+    program, compile_times = compiled(fn, args)
+    torch = {"torch": (False, _TARGETS[case])} | ({} if case == "cell" else {"torch, lean": (True, None)})
+    candidates = {"ours": functools.partial(program, *args)}
+    candidates |= {name: functools.partial(call, **request, lean=lean) for name, (lean, _) in torch.items()}
+    times = timing.alternate(candidates, repeats, dict.fromkeys(candidates, count))
+    beside = {name: timing.Beside(timing.LIBRARY, target, version) for name, (_, target) in torch.items()}
+    return timing.row(_SYSTEM, f"{_WORDS[case]}; batch {batch}", times, "ours", beside, compile=compile_times)
 
 
-def compile_rows():
+def compile_rows(size):
     """Returns the rows of compile times, of forward and all gradients."""
-    rows = []
-    for name, layers in (("nas_bench_201", 1), ("nas_bench_201", 5), ("darts", peer.LAYERS)):
+    rows, seconds = [], {}
+    for name, layers, at_most in (("nas_bench_201", 1, None), ("nas_bench_201", 5, None), ("darts", peer.LAYERS, 90)):
         space = spaces.get(name)
         sizes = {"channels": peer.CHANNELS, "layers": layers, "num_classes": peer.CLASSES}
         state = search.init(jax.random.key(0), space, **sizes)
@@ -145,15 +124,18 @@ def compile_rows():
             logits = supernet.apply(params, space.map(jax.nn.softmax, alpha), x, space=space)
             return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
-        x = jnp.zeros((_BATCH.value, peer.SIDE, peer.SIDE, 3))
+        x = jnp.zeros((_BATCH[size], peer.SIDE, peer.SIDE, 3))
         args = (state.params, state.alpha, x, jnp.zeros(len(x), jnp.int32))
-        rows.append({"case": f"compile {name}, layers {layers}", **compiled(jax.grad(loss, (0, 1)), args)[1]})
-        logging.info("%s", rows[-1])
+        spent = seconds[name, layers] = compiled(jax.grad(loss, (0, 1)), args)[1]
+        rows.append(timing.figure(_SYSTEM, f"compile {name}, layers {layers}", spent["compile_cpu_s"], "s", at_most))
+    one, five = (seconds["nas_bench_201", layers]["compile_cpu_s"] for layers in (1, 5))
+    rows.append(timing.figure(_SYSTEM, "compile nas_bench_201, layers 5 over layers 1", five / one, "times", 1.3))
     return rows
 
 
-def perturb_row(batch):
+def perturb_row(size, repeats):
     """Returns the row of the removal scores of one edge beside as many forward passes, NAS-Bench-201."""
+    batch = _BATCH[size]
     space, state, x, y = drawn("nb201", batch)
     x, y = (leaf.reshape(2, batch, *leaf.shape[1:]) for leaf in (x, y))
     weights = search.op_weights(state.alpha, state.choice)
@@ -169,40 +151,35 @@ def perturb_row(batch):
 
     args = (state.params, weights, x, y)
     candidates = {
-        name: functools.partial(_ours, compiled(fn, args)[0], args)
-        for name, fn in (("scores", scores), ("forward passes", forward))
+        name: functools.partial(compiled(fn, args)[0], *args)
+        for name, fn in (("removal_scores", scores), ("forward passes", forward))
     }
-    times = alternated(candidates, masks * len(x))
-    ratios = {what: times["scores"][what] / value for what, value in times["forward passes"].items()}
-    return {"case": "perturb", "target": 1.0, "scores over forward passes": ratios, **times}
+    times = timing.alternate(candidates, repeats, dict.fromkeys(candidates, masks * len(x)))
+    beside = {"forward passes": timing.Beside(timing.BOUND, 1.0)}
+    case = f"removal scores of one edge, NAS-Bench-201; batch {batch}"
+    return timing.row(_SYSTEM, case, times, "removal_scores", beside)
 
 
-def main(_):
+def main():
     """Measures, and writes the rows."""
-    rows, version = [], f"left out: no --{_TORCH.name}"
-    if _TORCH.value:
-        first, call = peers.start(_TORCH.value, peer.__file__)
-        version = first["torch"]
-        for case in peer.CASES:
-            if case in _CASES.value:
-                rows.append(speed_row(case, call))
-                logging.info("%s", json.dumps(rows[-1], indent=1))
-    if "compile" in _CASES.value:
-        rows += compile_rows()
-    if "perturb" in _CASES.value:
-        rows.append(perturb_row(_BATCH.value))
-        logging.info("%s", json.dumps(rows[-1], indent=1))
-    command = "python -m benchmarks.darts_perturb.supernet --torch_python=PYTHON"
-    timing.write(
-        _OUT.value,
-        rows,
-        torch=version,
-        command=command,
-        threads=len(os.sched_getaffinity(0)),
-        load=os.getloadavg(),
-        precision="float32",
-    )
+    parser = options.parser(__doc__, out=OUT, repeats=7, libraries=LIBRARIES)
+    parser.add_argument("--cases", default="", help=f"what to measure, of {','.join(CASES)}; all without")
+    asked_for = parser.parse_args()
+    cases = asked_for.cases.split(",") if asked_for.cases else (CASES if asked_for.size == "full" else _SMALL)
+    if set(cases) - set(CASES):
+        parser.error(f"--cases={asked_for.cases}: choose among {', '.join(CASES)}")
+    rows, size, repeats, asked = [], asked_for.size, asked_for.repeats, []
+    if asked_for.torch_python:
+        asked.append("torch")
+        first, call = peers.start(asked_for.torch_python, peer.__spec__.name)
+        rows += [
+            speed_row(case, size, repeats, call, f"torch {first['torch']}") for case in peer.CASES if case in cases
+        ]
+    rows += compile_rows(size) if "compile" in cases else []
+    rows += [perturb_row(size, repeats)] if "perturb" in cases else []
+    timing.say(rows)
+    timing.write(asked_for.out, rows, size=size, peers=asked, precision="float32")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -1,16 +1,15 @@
 """The DARTS and NAS-Bench-201 supernets by PyTorch, in PyTorch's own environment.
 
 Written after arXiv:1806.09055 and 2001.00326 with what PyTorch users use: `torch.nn` modules, channels_last,
-`torch.optim`. Started by `benchmarks.darts_perturb.supernet` with the interpreter that has torch. Reads one JSON line
-{"case", "batch", "count", "lean"} at a time and answers with {"cpu_s", "wall_s", "parameters"}. Imports nothing from
-here.
+`torch.optim`. Started by `benchmarks.darts_perturb.supernet` with the interpreter that has torch; asked for {"case",
+"batch", "count", "lean"} it answers with {"parameters"}.
 """
 
+import functools
 import importlib.metadata
-import json
 import os
-import sys
-import time
+
+from benchmarks import peers
 
 CHANNELS, SIDE, CLASSES, LAYERS = 16, 32, 10, 8
 CASES = ("cell", "nb201", "darts")
@@ -211,31 +210,33 @@ def steps(module, batch, alpha_shape, lean):
     return run
 
 
+def ready(case, batch, lean):
+    """Returns (function of a count that takes so many passes or steps, the number of parameters)."""
+    import torch
+
+    module = modules()[case]().to(memory_format=torch.channels_last)
+    shape = (6, 5) if case == "nb201" else (2, 14, 7)
+    run = passes(module, batch) if case == "cell" else steps(module, batch, shape, lean)
+    return run, sum(leaf.numel() for leaf in module.parameters())
+
+
 def main():
     """Answers requests until the input ends."""
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    kinds, ready = modules(), {}
-    answer = {"torch": importlib.metadata.version("torch")}
-    while True:
-        print(json.dumps(answer), flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            return
-        request = json.loads(line)
-        case, batch, lean = which = (request["case"], request["batch"], request["lean"])
-        if which not in ready:
-            module = kinds[case]().to(memory_format=torch.channels_last)
-            num_parameters = sum(leaf.numel() for leaf in module.parameters())
-            shape = (6, 5) if case == "nb201" else (2, 14, 7)
-            run = passes(module, batch) if case == "cell" else steps(module, batch, shape, lean)
-            ready[which] = run, num_parameters
-        run, num_parameters = ready[which]
-        wall, cpu = time.perf_counter(), time.process_time()
-        run(request["count"])
-        answer = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
-        answer["parameters"] = num_parameters
+    made = functools.cache(ready)
+
+    def answer(case, batch, count, lean):
+        run, num_parameters = made(case, batch, lean)
+
+        def work():
+            run(count)
+            return {"parameters": num_parameters}
+
+        return work
+
+    peers.serve({"torch": importlib.metadata.version("torch")}, answer)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,40 @@
 """The Gram of the kernels benchmark by another library, in that library's own environment.
 
-Started by `benchmarks.ntk_asgd.kernels` with the interpreter that has the library. Reads one JSON line {"case",
-"candidate"} at a time, computes, and answers with one {"norm"}, or {"error"}. Imports nothing of this project.
+Started by `benchmarks.ntk_asgd.kernels` with the interpreter that has the library; asked for {"case", "candidate",
+"size"} it answers with {"norm"}.
 """
 
 import argparse
+import functools
 import importlib.metadata
 import itertools
-import json
-import sys
+import os
 
 import numpy as np
 
-CASES = {"two_layer_wide": (1000, 10, 1024), "two_layer_deep_input": (400, 784, 256), "mlp": (100, 256, 256)}
+from benchmarks import peers
+
+CASES = {  # size -> case -> n, d, M
+    "full": {"two_layer_wide": (1000, 10, 1024), "two_layer_deep_input": (400, 784, 256), "mlp": (100, 256, 256)},
+    "small": {"two_layer_wide": (30, 10, 32), "two_layer_deep_input": (20, 50, 16), "mlp": (10, 16, 16)},
+}
+INFINITE = {"full": (2000, 10), "small": (30, 10)}  # n, d of the kernel of infinite width
 GAMMA = 1.0
 SHARPNESS = 10.0
 NUM_OUTPUTS = 10
 
 
-def draw(case):
+def on_sphere(rng, n, dim):
+    """Returns inputs [n, d] of length 1."""
+    x = rng.standard_normal((n, dim))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def draw(case, size):
     """Returns (params, x) in float32: the two-layer network as {a, b, c}, the 3-layer one as a list of (w, b)."""
     rng = np.random.default_rng(0)
-    n, dim, width = CASES[case]
-    x = rng.standard_normal((n, dim))
-    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    n, dim, width = CASES[size][case]
+    x = on_sphere(rng, n, dim)
     if case == "mlp":
         sizes = (dim, width, width, NUM_OUTPUTS)
         params = [
@@ -55,8 +66,13 @@ def mlp(params, x, relu):
     return x @ w + b
 
 
-def neural_tangents_candidates(case):
-    """Returns {candidate: function} of neural-tangents' three implementations."""
+def draw_infinite(size):
+    """Returns inputs [n, d] in float32."""
+    return on_sphere(np.random.default_rng(0), *INFINITE[size]).astype(np.float32)
+
+
+def neural_tangents_candidates(case, size):
+    """Returns {candidate: function} of neural-tangents' three implementations, or of its kernel of infinite width."""
     import jax
     import jax._src.source_info_util
     import jax.interpreters.ad
@@ -65,7 +81,11 @@ def neural_tangents_candidates(case):
     jax.interpreters.ad.source_info_util, jax.interpreters.ad.config = jax._src.source_info_util, jax.config
     import neural_tangents as nt
 
-    params, x = jax.device_put(draw(case))
+    if case == "infinite":
+        _, _, kernel_fn = nt.stax.serial(nt.stax.Dense(1), nt.stax.Relu(), nt.stax.Dense(1))
+        ntk, x = jax.jit(lambda x: kernel_fn(x, None, "ntk")), jax.device_put(draw_infinite(size))
+        return {"neural_tangents": lambda: np.asarray(ntk(x))}
+    params, x = jax.device_put(draw(case, size))
 
     def apply_fn(params, x):
         return mlp(params, x, jax.nn.relu) if case == "mlp" else two_layer(params, x, jax.nn.sigmoid)
@@ -77,13 +97,13 @@ def neural_tangents_candidates(case):
     return {f"neural_tangents_{number}": candidate(nt.NtkImplementation(number)) for number in (1, 2, 3)}
 
 
-def torch_candidates(case):
+def torch_candidates(case, size):
     """Returns {candidate: function} of torch.func: per-example Jacobians, contracted leaf by leaf."""
     import torch
     from torch.func import jacrev, vmap
 
-    torch.set_num_threads(2)
-    params, x = draw(case)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    params, x = draw(case, size)
     x = torch.from_numpy(x)
     leaves = [leaf for pair in params for leaf in pair] if case == "mlp" else [params[name] for name in "abc"]
     leaves = [torch.from_numpy(leaf) for leaf in leaves]
@@ -107,23 +127,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("library", choices=("neural-tangents", "torch"))
     library = parser.parse_args().library
+    make = functools.cache(torch_candidates if library == "torch" else neural_tangents_candidates)
+
+    def answer(case, candidate, size):
+        gram = make(case, size)[candidate]
+        return lambda: {"norm": float(np.linalg.norm(gram()))}
+
     named = [library, "jax"] if library == "neural-tangents" else [library]
-    answer = {name: importlib.metadata.version(name) for name in named}
-    candidates = {}
-    while True:
-        print(json.dumps(answer), flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            return
-        request = json.loads(line)
-        case = request["case"]
-        if case not in candidates:
-            make = torch_candidates if library == "torch" else neural_tangents_candidates
-            candidates = {case: make(case)}
-        try:
-            answer = {"norm": float(np.linalg.norm(candidates[case][request["candidate"]]()))}
-        except Exception as error:  # whatever a library raises is its answer
-            answer = {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+    peers.serve({name: importlib.metadata.version(name) for name in named}, answer)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """Steps a second of one-pass ASGD on the two-layer network, beside its peers and the memory bandwidth's bound.
 
-    python -m benchmarks.ntk_asgd.one_pass --out=benchmarks/results/ntk_one_pass.json [--torch_python=PYTHON]
+    python -m benchmarks.ntk_asgd.one_pass [--out=FILE] [--repeats=21] [--size=small] [--torch_python=PYTHON]
 
-The bound is that of the plain algorithm, which reads and writes all weights and their mean at every step,
-4 M (d + 2) numbers, at the bandwidth of a triad a <- b + s a timed in turn with the descents: on arrays of 64 MB
-(main memory) and on arrays of the model's own size (cache; the harder bound). `one_pass.advance` is held to the bound
-although it moves less. The peers take the same steps on the same samples: jax.lax.scan of asgd.step (autodiff), numpy
-with gradients by hand and no temporaries of the weights' size but one, and, from an interpreter that has it, torch with
-autograd, on one thread, for more make it slower.
+Both layers are trained and the weights averaged, float32. The bound is that of the plain algorithm, which reads and
+writes all weights and their mean at every step, 4 M (d + 2) numbers, at the bandwidth of a triad a <- b + s a timed in
+turn with the descents: on arrays of 64 MB (main memory) and on arrays of the model's own size (cache, the harder one).
+`one_pass.advance` is held to the bound although it moves less, 8 samples at a time, which is how it may pass that of
+main memory. The bounds count all cores, a descent runs on one. The peers take the same steps on the same samples:
+jax.lax.scan of asgd.step (autodiff), numpy with gradients by hand and no temporaries of the weights' size but one, and,
+from an interpreter that has it, torch with autograd, on one thread, for more make it slower. Means of the iterates have
+to be ours.
 """
 
-import argparse
 import contextlib
 import functools
+import json
 import pathlib
 import subprocess
 import tempfile
@@ -21,19 +23,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import timing
+from benchmarks import options, timing
 from ntk_asgd import asgd, network, one_pass
 
+OUT = "ntk_one_pass.json"
+LIBRARIES = ("torch",)
+_SIZES = {"full": (10_000, 10), "small": (200, 4)}  # M, d
+_APART = 1e-4  # of their largest entry, how far means may be apart
 _ETA, _LAM, _GAMMA = 0.1, 0.01, 1.0
 _TRIAD_BYTES = 64 * 2**20
 _TORCH_LOOP = """
-import sys
+import json, sys, time
 import numpy as np, torch
 torch.set_num_threads(1)
 path, activation, eta, lam, gamma = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])
 data = {name: torch.from_numpy(value) for name, value in np.load(path).items()}
 sigma = torch.relu if activation == "relu" else lambda u: u * torch.sigmoid(float(activation.split(":")[1]) * u)
+print(torch.__version__, flush=True)
 for _ in sys.stdin:  # a run a line
+    wall, cpu = time.perf_counter(), time.process_time()
     start = [data[name] for name in "abc"]
     weights = [leaf.clone().requires_grad_() for leaf in start]
     mean = [torch.zeros_like(leaf) for leaf in start]
@@ -43,73 +51,66 @@ for _ in sys.stdin:  # a run a line
         gradients = torch.autograd.grad(loss, weights)
         with torch.no_grad():
             for w, w0, m, g in zip(weights, start, mean, gradients):
-                w.sub_(g, alpha=eta).sub_(w - w0, alpha=eta * lam)
+                w.sub_(w - w0, alpha=eta * lam).sub_(g, alpha=eta)
                 m.lerp_(w - w0, 1 / (t + 2))
-    print(float(mean[0].norm()), flush=True)
+    spent = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    print(json.dumps({"mean": [leaf.flatten().tolist() for leaf in mean], **spent}), flush=True)
 """
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", default="benchmarks/results/ntk_one_pass.json")
-    parser.add_argument("--torch_python", help="a Python interpreter that has torch and numpy")
-    parser.add_argument("--width", type=int, default=10_000)
-    parser.add_argument("--dim", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=9)
-    flags = parser.parse_args()
-    rows = [measure(activation, flags) for activation in ("swish:10", "relu")]
-    timing.write(flags.out, rows, command="python -m benchmarks.ntk_asgd.one_pass")
+    """Measures, and writes the rows."""
+    asked_for = options.parser(__doc__, out=OUT, repeats=21, libraries=LIBRARIES).parse_args()
+    rows = [measure(activation, asked_for) for activation in ("swish:10", "relu")]
+    timing.say(rows)
+    asked = [library for library, python in options.pythons(asked_for, LIBRARIES).items() if python]
+    timing.write(asked_for.out, rows, size=asked_for.size, peers=asked, precision="float32")
 
 
-def measure(activation, flags, num_steps=512, num_peer_steps=128):
-    """Returns the row of one activation: steps a second of each candidate, and ratios."""
-    weights = network.init(jax.random.key(0), width=flags.width, dim=flags.dim)
+def measure(activation, asked_for, num_steps=512, num_peer_steps=128):
+    """Returns the row of one activation: times of a step of each candidate and of the traffic that bounds it.
+
+    Raises:
+        ValueError: means of the iterates that are not ours.
+    """
+    width, dim = _SIZES[asked_for.size]
+    weights = network.init(jax.random.key(0), width=width, dim=dim)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((num_steps, flags.dim)).astype(np.float32)
+    x = rng.standard_normal((num_steps, dim)).astype(np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     y = rng.uniform(-1, 1, num_steps).astype(np.float32)
     stream = jnp.asarray(x), jnp.asarray(y)
-    model_bytes = 4 * flags.width * (flags.dim + 2)
+    model_bytes = 4 * width * (dim + 2)
     state = asgd.init(weights)
     few = tuple(np.asarray(leaf) for leaf in weights), x[:num_peer_steps], y[:num_peer_steps]
+    difference = _difference(state, stream, few, activation)
+    if max(difference.values()) > _APART:
+        raise ValueError(f"{activation}: means apart by {difference} of their largest entry")
     candidates = {
-        "one_pass": (num_steps, lambda: _blocks(state, *stream, activation=activation)),
-        "scan": (num_steps, lambda: _scan(state, *stream, activation=activation)),
-        "numpy": (num_peer_steps, lambda: _numpy_loop(*few, activation)),
+        "one_pass.advance": lambda: _blocks(state, *stream, activation=activation),
+        "lax.scan of asgd.step": lambda: _scan(state, *stream, activation=activation),
+        "numpy": lambda: _numpy_loop(*few, activation),
     }
-    sizes = {"triad_main_memory": (_TRIAD_BYTES, 8), "triad_model_size": (model_bytes, 1_024)}
-    triads = {name: _triad(size, repeats) for name, (size, repeats) in sizes.items()}
+    steps = dict.fromkeys(candidates, num_steps) | {"numpy": num_peer_steps, "torch autograd": num_peer_steps}
+    beside = {
+        "lax.scan of asgd.step": timing.Beside(timing.OWN),
+        "numpy": timing.Beside(timing.LIBRARY, 1.0, f"numpy {np.__version__}"),
+        "main memory": timing.Beside(timing.BOUND, 0.4),
+        "cache": timing.Beside(timing.BOUND),
+    }
+    traffic = {"main memory": (_TRIAD_BYTES, 8), "cache": (model_bytes, 1_024)}
+    for name, (size, repeats) in traffic.items():
+        candidates[name] = _triad(size, repeats)
+        steps[name] = 3 * size * repeats / (4 * model_bytes)  # as much traffic as so many steps make
     with contextlib.ExitStack() as stack:
-        if flags.torch_python:
-            torch_loop = stack.enter_context(_torch_loop(flags.torch_python, *few, activation))
-            candidates["torch"] = (num_peer_steps, torch_loop)
-        times = timing.alternate({name: fn for name, (_, fn) in candidates.items()} | triads, flags.repeats)
-    row = {"activation": activation, "width": flags.width, "dim": flags.dim, "repeats": flags.repeats}
-    row["steps_per_s"] = {
-        name: {"median": steps / times[name]["median_s"], "low": steps / times[name]["high_s"]}
-        | {"high": steps / times[name]["low_s"], "first_call_s": times[name]["first_s"]}
-        for name, (steps, _) in candidates.items()
-    }
-    ours = row["steps_per_s"]["one_pass"]
-    for name, (size, repeats) in sizes.items():
-        bandwidth = 3 * size * repeats / times[name]["median_s"]
-        bound = bandwidth / (4 * model_bytes)
-        best_bound = bound * times[name]["median_s"] / times[name]["low_s"]
-        row[name] = {
-            "GB_per_s": bandwidth / 1e9,
-            "bound_steps_per_s": bound,
-            "one_pass_fraction": ours["median"] / bound,
-            "best_bound_steps_per_s": best_bound,
-            "one_pass_fraction_of_bests": ours["high"] / best_bound,
-        }
-    peers = {name: speed for name, speed in row["steps_per_s"].items() if name != "one_pass"}
-    row["one_pass_over"] = {
-        name: {"medians": ours["median"] / speed["median"], "bests": ours["high"] / speed["high"]}
-        for name, speed in peers.items()
-    }
-    row["difference"] = _difference(state, stream, few, activation)
-    _say(row)
-    return row
+        if asked_for.torch_python:
+            version, candidates["torch autograd"] = stack.enter_context(
+                _torch_loop(asked_for.torch_python, *few, activation)
+            )
+            beside["torch autograd"] = timing.Beside(timing.LIBRARY, 1.0, f"torch {version}")
+        times = timing.alternate(candidates, asked_for.repeats, steps)
+    case = f"step of one-pass ASGD, {activation}; M = {width:,}, d = {dim}"
+    return timing.row("ntk_asgd", case, times, "one_pass.advance", beside, difference=difference)
 
 
 @functools.partial(jax.jit, static_argnames="activation")
@@ -163,7 +164,12 @@ def _numpy_activation(h, activation):
 
 @contextlib.contextmanager
 def _torch_loop(python, weights, xs, ys, activation):
-    """Yields a function that runs Algorithm 1 in a torch process and returns the norm of its mean's output layer."""
+    """Yields (version, function that runs Algorithm 1 in a torch process and returns its account).
+
+    Raises:
+        ValueError: a mean that is not numpy's.
+    """
+    expected = _numpy_loop(weights, xs, ys, activation)
     with tempfile.TemporaryDirectory() as folder:
         path = str(pathlib.Path(folder, "problem.npz"))
         np.savez(path, **dict(zip("abcxy", (*weights, xs, ys))))
@@ -174,9 +180,14 @@ def _torch_loop(python, weights, xs, ys, activation):
             def run():
                 process.stdin.write("run\n")
                 process.stdin.flush()
-                return float(process.stdout.readline())
+                return json.loads(process.stdout.readline())
 
-            yield run
+            version = process.stdout.readline().strip()
+            found = run()["mean"]
+            apart = max(_apart(np.reshape(one, other.shape), other) for one, other in zip(found, expected))
+            if apart > _APART:
+                raise ValueError(f"{activation}: torch's means apart by {apart} of their largest entry")
+            yield version, run
 
 
 def _triad(size, repeats):
@@ -192,19 +203,13 @@ def _difference(state, stream, few, activation):
     short = _blocks(state, *(jnp.asarray(each) for each in few[1:]), activation=activation).mean_displacement
 
     def apart(one, other):
-        return max(float(np.abs(p - np.asarray(q)).max() / np.abs(q).max()) for p, q in zip(one, other))
+        return max(_apart(np.asarray(p), np.asarray(q)) for p, q in zip(one, other))
 
     return {"to_scan": apart(blocks, scan), "to_numpy": apart(short, _numpy_loop(*few, activation))}
 
 
-def _say(row):
-    """Prints the row in words: medians, then in brackets the best of the repeats."""
-    speeds = [f"{name} {each['median']:,.0f} ({each['high']:,.0f})" for name, each in row["steps_per_s"].items()]
-    bounds = [
-        f"{row[name]['one_pass_fraction']:.2f} ({row[name]['one_pass_fraction_of_bests']:.2f}) of {name}"
-        for name in ("triad_main_memory", "triad_model_size")
-    ]
-    print(f"{row['activation']}: steps/s {', '.join(speeds)}; one_pass {', '.join(bounds)}", flush=True)
+def _apart(one, other):
+    return float(np.abs(one - other).max() / np.abs(other).max())
 
 
 if __name__ == "__main__":
