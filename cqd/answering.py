@@ -1,13 +1,14 @@
 """`cqd.answer`: scores of every entity for queries of any structures, by a chosen method."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cqd import beam, calibration, continuous, exact, graph, predictor
+from cqd import beam, calibration, continuous, exact, graph, predictor, sharded
 from cqd.query import Projection, children, row
 from cqd.symbolic import by_structure
 from cqd.tnorm import check
@@ -35,16 +36,19 @@ def answer(
 ):
     """Returns the truth in [0, 1] of every entity as the answer of a query, [N], or of a list of queries, [Q, N].
 
-    Queries of one structure are answered together, in batches, by a program compiled once a structure.
+    Queries of one structure are answered together, in batches, by a program compiled once a structure. With a predictor
+    placed on several devices no device holds the truths of all entities: the answer is put together in host memory, a
+    numpy array. `top_answers` spares that too.
 
     Args:
-        params: link predictor, such as `predictor.complex_params(entity, relation)`.
+        params: link predictor, such as `predictor.complex_params(entity, relation)`, or `sharded.place` of one.
         query: a query with ids (`query.from_benchmark`, or `query.parse` with a vocabulary), or a list of them.
         method: "beam", the best entities of every variable; "exact", all of them; "continuous", gradient search.
         tnorm: "product", "min" or "lukasiewicz"; disjunction is its dual.
         beam_size: entities kept a variable by "beam"; the number of entities or more makes the search exact.
         normalize: "sigmoid", "softmax" over the tails, or "calibrated" by the out-degree in the observed graph.
-        batch_size: queries at a time; memory grows as batch_size N. "exact" computes the atoms of a relation once for
+        batch_size: queries at a time, of "beam" on a placed predictor at a time on each part of the axis "data"; memory
+            grows as batch_size N. "exact" computes the atoms of a relation once for
             the queries of a batch, hence gains from larger ones.
         observed: `graph.Index` of the observed edges (`graph.build_index` makes it), for normalize="calibrated" and
             known="certain".
@@ -59,6 +63,89 @@ def answer(
             do not go together, beam_size or batch_size below 1, a query with labels that were not looked up or with ids
             outside the tables.
     """
+    run = _run(
+        params,
+        method=method,
+        tnorm=tnorm,
+        beam_size=beam_size,
+        normalize=normalize,
+        observed=observed,
+        known=known,
+        official=official,
+        aggregate=aggregate,
+        search=search,
+    )
+    found = _answer_all(params, query, run, batch_size, lambda truths: (_whole(params, truths),))
+    found = jnp.zeros((0, num_entities(params))) if found is None else found[0]
+    return found if isinstance(query, list | tuple) else found[0]
+
+
+class Top(NamedTuple):
+    """The best answers of a query, or of Q queries with a leading axis Q, best first; of equal ones the lower id.
+
+    Attributes:
+        ids: [m] entities.
+        truths: [m] their truths.
+    """
+
+    ids: np.ndarray
+    truths: np.ndarray
+
+
+def top_answers(params, query, *, num_answers=10, batch_size=64, **options):
+    """Returns the Top of a query, or of a list of queries: what `answer` would rank first.
+
+    Truths of all entities are never gathered: each batch gives its best alone, and with a `sharded.Placed` predictor
+    each device finds the best of its entities.
+
+    Args:
+        params, query, batch_size, **options: as in `answer`.
+        num_answers: m.
+
+    Raises:
+        ValueError: as `answer`, or num_answers that is not from 1 to the number of entities.
+    """
+    run = _run(params, **options)
+    if not 1 <= num_answers <= num_entities(params):
+        raise ValueError(f"num_answers={num_answers}: from 1 to {num_entities(params)}, the entities, are due")
+    is_placed = isinstance(params, sharded.Placed)
+    best = functools.partial(sharded.best, params, k=num_answers) if is_placed else _best(num_answers)
+    found = _answer_all(params, query, run, batch_size, lambda truths: tuple(map(np.asarray, best(truths))))
+    found = (np.zeros((0, num_answers), np.int32), np.zeros((0, num_answers))) if found is None else found
+    return Top(*(part if isinstance(query, list | tuple) else part[0] for part in found))
+
+
+def num_entities(params):
+    """Returns N of a link predictor, placed or not."""
+    return params.num_entities if isinstance(params, sharded.Placed) else params.entity.shape[0]
+
+
+def num_relations(params):
+    """Returns the number of relation ids of a link predictor, placed or not, inverses counted."""
+    return (params.params if isinstance(params, sharded.Placed) else params).relation.shape[0]
+
+
+class _Run(NamedTuple):
+    """How batches are answered: (rows, structure) -> truths [B, n], and the parts that rows are divided into."""
+
+    truth: Callable
+    parts: int
+
+
+def _run(
+    params,
+    *,
+    method="beam",
+    tnorm="product",
+    beam_size=64,
+    normalize="sigmoid",
+    observed=None,
+    known=None,
+    official=False,
+    aggregate="max",
+    search=continuous.PAPER,
+):
+    """Returns the _Run of an answer's options, all of them checked."""
     check_options(
         method=method,
         tnorm=tnorm,
@@ -69,22 +156,24 @@ def answer(
         official=official,
         aggregate=aggregate,
     )
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: at least 1 is due")
-    if not isinstance(params, tuple(predictor.MODELS.values())):
-        raise ValueError(f"params: a {type(params).__name__} is no link predictor; predictor.complex_params makes one")
+    is_placed = isinstance(params, sharded.Placed)
+    model = params.params if is_placed else params
+    if not isinstance(model, tuple(predictor.MODELS.values())):
+        raise ValueError(f"params: a {type(model).__name__} is no link predictor; predictor.complex_params makes one")
     if method == "continuous":
-        continuous.check(params, search)
-    run, own = {
-        "beam": (_beam, {"beam_size": int(beam_size)}),
-        "continuous": (_continuous, {"search": search}),
-        "exact": (exact.truth, {"aggregate": aggregate}),
-    }[method]
+        continuous.check(model, search)
+        if is_placed and (normalize != "sigmoid" or known):
+            raise ValueError("method='continuous': on placed tables it has normalize='sigmoid' and no certain edges")
     atoms = atom_options(params, normalize, observed, known, official)
-    truth = functools.partial(run, params, tnorm=tnorm, **own, **atoms)
-    if not isinstance(query, list | tuple):
-        return _answer_all(params, [query], truth, batch_size)[0]
-    return _answer_all(params, list(query), truth, batch_size)
+    if is_placed and "edges" in atoms:
+        atoms["edges"] = sharded.copied(atoms["edges"], params.mesh)
+    fn, first, own = {
+        "beam": (sharded.beam_truth if is_placed else _beam, params, {"beam_size": int(beam_size)}),
+        "continuous": (_continuous, model, {"search": search}),
+        "exact": (sharded.exact_truth if is_placed else exact.truth, params, {"aggregate": aggregate}),
+    }[method]
+    parts = params.mesh.shape[sharded.DATA] if is_placed and method == "beam" else 1
+    return _Run(functools.partial(fn, first, tnorm=tnorm, **own, **atoms), parts)
 
 
 class Certificate(NamedTuple):
@@ -172,7 +261,7 @@ def atom_options(params, normalize, observed, known, official):
         return {"normalize": normalize}
     if not isinstance(observed, graph.Index):
         raise ValueError(f"observed: a {type(observed).__name__}, not a graph.Index, as graph.build_index makes")
-    sizes = params.entity.shape[0], params.relation.shape[0]
+    sizes = num_entities(params), num_relations(params)
     if (observed.num_entities, observed.num_relations) != sizes:
         raise ValueError(
             f"observed: {observed.num_entities} entities and {observed.num_relations} relations, "
@@ -183,7 +272,7 @@ def atom_options(params, normalize, observed, known, official):
 
 def check_ids(params, queries):
     """Raises ValueError for a query with labels, or with ids outside the tables of the predictor."""
-    limits = {"entity": params.entity.shape[0], "relation": params.relation.shape[0]}
+    limits = {"entity": num_entities(params), "relation": num_relations(params)}
 
     def visit(node):
         for child in children(node):
@@ -199,21 +288,22 @@ def check_ids(params, queries):
         visit(query)
 
 
-def batches(queries, batch_size):
+def batches(queries, batch_size, parts=1):
     """Yields (structure, positions, rows [B, L]) with rows filled up to batch_size or to a power of two.
 
     The filling repeats the last row and is not in positions: few distinct shapes, hence few compilations. Queries that
-    share their last relation come together.
+    share their last relation come together. Where a batch is divided into parts, each has the rows that a batch on its
+    own has: the truths of a query then come from arrays of one shape however many parts there are.
     """
     for structure, positions in by_structure(queries).items():
         all_rows = np.array([row(queries[i]) for i in positions], dtype=np.int32).reshape(len(positions), -1)
         order = np.lexsort(all_rows.T)
         positions = np.array(positions)[order].tolist()
-        for start in range(0, len(positions), batch_size):
-            part = positions[start : start + batch_size]
-            size = batch_size if len(positions) > batch_size else exact.power_of_two(len(part))
-            rows = all_rows[order[start : start + batch_size]]
-            yield structure, part, np.pad(rows, ((0, min(size, batch_size) - len(part)), (0, 0)), mode="edge")
+        size = min(batch_size, exact.power_of_two(len(positions))) * parts
+        for start in range(0, len(positions), batch_size * parts):
+            part = positions[start : start + batch_size * parts]
+            rows = all_rows[order[start : start + batch_size * parts]]
+            yield structure, part, np.pad(rows, ((0, size - len(part)), (0, 0)), mode="edge")
 
 
 _STATIC = ("structure", "tnorm", "normalize", "certain")
@@ -221,12 +311,42 @@ _beam = functools.partial(jax.jit, static_argnames=(*_STATIC, "beam_size"))(beam
 _continuous = functools.partial(jax.jit, static_argnames=_STATIC)(continuous.truth)
 
 
-def _answer_all(params, queries, truth, batch_size):
+def _best(num_answers):
+    def best(truths):
+        values, ids = _top_k(truths, num_answers)
+        return ids, values
+
+    return best
+
+
+_top_k = jax.jit(jax.lax.top_k, static_argnums=1)
+
+
+def _whole(params, truths):
+    """Returns truths [B, N]: as they are, or from the devices to the host without the columns of added rows."""
+    return np.asarray(truths)[:, : params.num_entities] if isinstance(params, sharded.Placed) else truths
+
+
+def _answer_all(params, query, run, batch_size, collect):
+    """Returns a tuple of arrays [Q, ...] in the order of the queries, or None where there is none.
+
+    Args:
+        params: link predictor, placed or not.
+        query: a query or a list of them.
+        run: (rows, structure) -> truths [B, n].
+        batch_size: queries at a time.
+        collect: truths [B, n] -> tuple of arrays [B, ...], what is kept of them.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: at least 1 is due")
+    queries = list(query) if isinstance(query, list | tuple) else [query]
     check_ids(params, queries)
     if not queries:
-        return jnp.zeros((0, params.entity.shape[0]))
+        return None
     parts, order = [], []
-    for structure, positions, rows in batches(queries, batch_size):
-        parts.append(truth(rows=rows, structure=structure)[: len(positions)])
+    for structure, positions, rows in batches(queries, batch_size, run.parts):
+        parts.append([each[: len(positions)] for each in collect(run.truth(rows=rows, structure=structure))])
         order += positions
-    return jnp.concatenate(parts)[np.argsort(order)]
+    order = np.argsort(order)
+    join = np.concatenate if isinstance(parts[0][0], np.ndarray) else jnp.concatenate
+    return tuple(join(column)[order] for column in zip(*parts))

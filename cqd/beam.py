@@ -45,7 +45,7 @@ def truth(params, rows, *, structure, tnorm, beam_size, normalize="sigmoid", edg
         normalize, edges, certain: how a score becomes a truth value, as in `calibration.truths`.
     """
     atoms = {"normalize": normalize, "edges": edges, "certain": certain}
-    return _Beam(params, rows, tnorm, atoms, beam_size).walk(structure)[0]
+    return Beam(params, rows, tnorm, atoms, beam_size).walk(structure)[0]
 
 
 def proofs(params, rows, answers, *, structure, tnorm, beam_size, normalize="sigmoid", edges=None, certain=False):
@@ -63,7 +63,7 @@ def proofs(params, rows, answers, *, structure, tnorm, beam_size, normalize="sig
         for the atoms of the weaker branches of an `or`, and "value" [b], the truth of the answer.
     """
     atoms = {"normalize": normalize, "edges": edges, "certain": certain}
-    return traced(_Beam(params, rows, tnorm, atoms, beam_size), structure, answers)
+    return traced(Beam(params, rows, tnorm, atoms, beam_size), structure, answers)
 
 
 def traced(walker, structure, answers):
@@ -90,7 +90,7 @@ class Walker:
     """One pass over a tree. walk(node) -> (truth [b, n], trace), trace(answers [b], needed [b]) -> list of atoms.
 
     Subclasses say how the variable under a projection is searched: through(inner, relation_b), inner and result as of
-    walk.
+    walk. Where n is a part of the entities alone, they also say what `identity`, `heads` and `atom` are there.
     """
 
     def __init__(self, params, rows, tnorm, atoms):
@@ -103,7 +103,7 @@ class Walker:
     def walk(self, node):
         match node:
             case Entity():
-                return jax.nn.one_hot(next(self.columns), self.num_entities), lambda answers, needed: []
+                return self.identity(next(self.columns)), lambda answers, needed: []
             case Projection(_, Entity()):
                 anchor = next(self.columns)
                 return self.from_anchor(anchor, next(self.columns))
@@ -116,12 +116,20 @@ class Walker:
             case And() | Or():
                 return self.meet(node, [self.walk(child) for child in children(node)])
 
+    def identity(self, entity_b):
+        """Returns [b, n]: 1 where y is the entity."""
+        return jax.nn.one_hot(entity_b, self.num_entities)
+
+    def heads(self, ids):
+        """Returns what `atom` wants of the entities [..., b]: a pytree of arrays [..., b] and [..., b, d]."""
+        return ids
+
     def atom(self, heads_b, relation_b):
         """Returns [b, n]: the truth of (head, relation, y) for every y."""
         return calibration.truths(self.params, heads_b, relation_b, **self.atoms)
 
     def from_anchor(self, anchor_b, relation_b):
-        values_bn = self.atom(anchor_b, relation_b)
+        values_bn = self.atom(self.heads(anchor_b), relation_b)
         return values_bn, lambda answers, needed: [(anchor_b, relation_b, answers, at(values_bn, answers), needed)]
 
     def meet(self, node, parts):
@@ -139,32 +147,37 @@ class Walker:
         return combine(self.tnorm, values_pbn), trace
 
 
-class _Beam(Walker):
+class Beam(Walker):
     """The k best entities of a variable, one after another."""
 
     def __init__(self, params, rows, tnorm, atoms, beam_size):
         super().__init__(params, rows, tnorm, atoms)
         self.beam_size = min(beam_size, self.num_entities)
 
+    def top_k(self, values_bn, k):
+        """Returns ([b, k] values, [b, k] entities), the greatest first; of equal ones the lower id."""
+        return jax.lax.top_k(values_bn, k)
+
     def through(self, inner, relation_b):
         inner_bn, inner_trace = inner
-        values_bk, candidates_bk = jax.lax.top_k(inner_bn, self.beam_size)
+        values_bk, candidates_bk = self.top_k(inner_bn, self.beam_size)
 
         def step(best, candidate):
             best_bn, choice_bn = best
-            value_b, head_b = candidate
-            atom_bn = self.atom(head_b, relation_b)
+            value_b, head_b, head = candidate
+            atom_bn = self.atom(head, relation_b)
             through_bn = conjunction(self.tnorm, jnp.stack(jnp.broadcast_arrays(value_b[:, None], atom_bn)))
             better_bn = through_bn > best_bn
             chosen_bn = jnp.where(better_bn, head_b[:, None], choice_bn)
             return (jnp.where(better_bn, through_bn, best_bn), chosen_bn), None
 
         none = (jnp.full_like(inner_bn, -jnp.inf), jnp.zeros(inner_bn.shape, candidates_bk.dtype))
-        (best_bn, choice_bn), _ = jax.lax.scan(step, none, (values_bk.T, candidates_bk.T))
+        candidates_kb = candidates_bk.T
+        (best_bn, choice_bn), _ = jax.lax.scan(step, none, (values_bk.T, candidates_kb, self.heads(candidates_kb)))
 
         def trace(answers, needed):
             heads_b = at(choice_bn, answers)
-            truth_b = at(self.atom(heads_b, relation_b), answers)
+            truth_b = at(self.atom(self.heads(heads_b), relation_b), answers)
             return [*inner_trace(heads_b, needed), (heads_b, relation_b, answers, truth_b, needed)]
 
         return best_bn, trace

@@ -70,20 +70,36 @@ def truths(params, heads_b, relation_b, *, normalize="sigmoid", edges=None, cert
         certain: static, gives observed edges truth 1.
     """
     scores_bn = predictor.scores(params, heads_b, relation_b)
-    truth_bn = normalized(scores_bn, normalize)
+    places = {"num_entities": params.entity.shape[0], "edges": edges}
+    return of_scores(scores_bn, heads_b, relation_b, normalize=normalize, certain=certain, **places)
+
+
+def of_scores(
+    scores_bn, heads_b, relation_b, *, num_entities, normalize, edges=None, certain=False, first=0, softmax_fn=None
+):
+    """Returns [b, n]: as `truths`, of scores at hand, which may be those of a part of the entities.
+
+    Args:
+        scores_bn: [b, n] scores of entities first, first + 1, ...
+        heads_b, relation_b, normalize, edges, certain: as in `truths`.
+        num_entities: N, of the whole graph.
+        first: id of the first entity scored.
+        softmax_fn: over all N entities, where n is a part of them.
+    """
+    truth_bn = normalized(scores_bn, normalize, softmax_fn or jax.nn.softmax)
     if normalize != "calibrated" and not certain:
         return truth_bn
-    start_b, count_b = _find(edges, heads_b, relation_b, params.entity.shape[0])
+    start_b, count_b = _find(edges, heads_b, relation_b, num_entities)
     if normalize == "calibrated":
         truth_bn = jnp.minimum(truth_bn * jnp.maximum(count_b, 1)[:, None], CAP)
-    return _with_ones(truth_bn, edges.tails, start_b, count_b) if certain else truth_bn
+    return _with_ones(truth_bn, edges.tails, start_b, count_b, first) if certain else truth_bn
 
 
-def normalized(scores, normalize):
+def normalized(scores, normalize, softmax_fn=jax.nn.softmax):
     """Returns scores over the tails, [..., n], as truths; "calibrated" as for heads of one tail, not yet capped."""
     if normalize == "logit":
         return scores
-    return jax.nn.sigmoid(scores) if normalize == "sigmoid" else jax.nn.softmax(scores, axis=-1)
+    return jax.nn.sigmoid(scores) if normalize == "sigmoid" else softmax_fn(scores)
 
 
 def _find(edges, heads_b, relation_b, num_entities):
@@ -93,8 +109,8 @@ def _find(edges, heads_b, relation_b, num_entities):
     return edges.starts[at_b], jnp.where(edges.rows[at_b] == wanted_b, edges.counts[at_b], 0)
 
 
-def _with_ones(truth_bn, tails, start_b, count_b):
-    """Returns truths with 1 at tails[start : start + count] of each row.
+def _with_ones(truth_bn, tails, start_b, count_b, first):
+    """Returns truths of entities from `first` on, with 1 at tails[start : start + count] of each row.
 
     A few tails a turn until the longest row is through: most rows are short, and hubs may be as long as N.
     """
@@ -104,7 +120,9 @@ def _with_ones(truth_bn, tails, start_b, count_b):
         done, truth_bn = state
         within_bc = done + jnp.arange(_CHUNK)[None]
         edge_bc = jnp.minimum(start_b[:, None] + within_bc, len(tails) - 1)
-        tail_bc = jnp.where(within_bc < count_b[:, None], tails[edge_bc], truth_bn.shape[1])
+        column_bc = tails[edge_bc] - first
+        is_here_bc = (within_bc < count_b[:, None]) & (column_bc >= 0)
+        tail_bc = jnp.where(is_here_bc, column_bc, truth_bn.shape[1])
         return done + _CHUNK, truth_bn.at[own_row, tail_bc].set(1, mode="drop")
 
     return jax.lax.while_loop(lambda state: (state[0] < count_b).any(), step, (0, truth_bn))[1]

@@ -30,10 +30,9 @@ from cqd import beam, calibration
 AGGREGATES = ("max", "sum")
 _ATOMS = ("normalize", "certain")
 _PAIR = ("tnorm", "aggregate")
-_FEW = 1024  # entities whose atoms of a relation, all heads, are one block
-_UNROLLED = (
-    16  # heads taken in at a time, a power of two; fewer than 9 and XLA's loop over them is no longer vectorised
-)
+FEW = 1024  # entities whose atoms of a relation, all heads, are one block
+# Heads taken in at a time, a power of two; fewer than 9 and XLA's loop over them is no longer vectorised.
+UNROLLED = 16
 
 
 def truth(
@@ -60,9 +59,15 @@ def truth(
         block_size: heads a block.
     """
     atoms = {"normalize": normalize, "edges": edges, "certain": certain}
+    different, places = distinct(rows)
+    return Exact(params, different, tnorm, atoms, aggregate, block_size).walk(structure)[0][places]
+
+
+def distinct(rows):
+    """Returns (the different rows, as many as a power of two, the place of each row among them)."""
     different, places = np.unique(rows, axis=0, return_inverse=True)  # batches are filled up with repetitions
-    different = np.pad(different, ((0, power_of_two(len(different)) - len(different)), (0, 0)), mode="edge")
-    return _Exact(params, different, tnorm, atoms, aggregate, block_size).walk(structure)[0][places.ravel()]
+    filling = power_of_two(len(different)) - len(different)
+    return np.pad(different, ((0, filling), (0, 0)), mode="edge"), places.ravel()
 
 
 def proofs(params, rows, answers, *, structure, tnorm, normalize="sigmoid", edges=None, certain=False, block_size=256):
@@ -73,10 +78,10 @@ def proofs(params, rows, answers, *, structure, tnorm, normalize="sigmoid", edge
         answers: [b] entity ids.
     """
     atoms = {"normalize": normalize, "edges": edges, "certain": certain}
-    return beam.traced(_Exact(params, rows, tnorm, atoms, "max", block_size), structure, jnp.asarray(answers))
+    return beam.traced(Exact(params, rows, tnorm, atoms, "max", block_size), structure, jnp.asarray(answers))
 
 
-class _Exact(beam.Walker):
+class Exact(beam.Walker):
     """All entities of a variable, those of the queries that share a relation together."""
 
     def __init__(self, params, rows, tnorm, atoms, aggregate, block_size):
@@ -98,9 +103,13 @@ class _Exact(beam.Walker):
             truth_b = beam.at(self.atom(heads_b, relation_b), answers)
             return [*inner_trace(heads_b, needed), (heads_b, relation_b, answers, truth_b, needed)]
 
-        if self.num_entities <= _FEW:
-            return _whole_hop(self.params, inner_bn, relation_b, **self.pair, **self.atoms), trace
-        return self.by_relation(relation_b, lambda relation, at_g: self.hop(inner_bn[at_g], relation)), trace
+        return self.whole_hops(inner_bn, relation_b), trace
+
+    def whole_hops(self, inner_bn, relation_b):
+        """Returns [b, n]: the hop of every query."""
+        if self.num_entities <= FEW:
+            return _whole_hop(self.params, inner_bn, relation_b, **self.pair, **self.atoms)
+        return self.by_relation(relation_b, lambda relation, at_g: self.hop(inner_bn[at_g], relation))
 
     def by_relation(self, relation_b, fn):
         """Returns fn(relation, positions [g]) of every relation, put back in the order of the batch.
@@ -112,18 +121,21 @@ class _Exact(beam.Walker):
             at_g = np.flatnonzero(relation_b == relation)
             filled = np.pad(at_g, (0, power_of_two(len(at_g)) - len(at_g)), mode="edge")
             part = fn(int(relation), filled)
-            found = jnp.zeros((len(relation_b), *part.shape[1:]), part.dtype) if found is None else found
-            found = _put(found, filled, part)
+            found = _start(filled, part, size=len(relation_b)) if found is None else _put(found, filled, part)
         return found
 
     def hop(self, inner_gn, relation):
         """Returns [g, n]: the maximum, or disjunction, over x of T(inner at x, atom (x, relation, y))."""
-        best_gn = jnp.zeros_like(inner_gn)
+        best_gn, least = jnp.zeros_like(inner_gn), 0.0
         for heads_x, most in self.blocks(inner_gn):
-            if most == 0 or (self.pair["aggregate"] == "max" and most <= best_gn.min()):
+            if most == 0 or (self.pair["aggregate"] == "max" and most <= least):
                 break
-            best_gn = _gather(self.params, best_gn, inner_gn, heads_x, relation, **self.pair, **self.atoms)
+            best_gn, least = self.gather(best_gn, inner_gn, heads_x, relation)
         return best_gn
+
+    def gather(self, best_gn, inner_gn, heads_x, relation):
+        """Returns ([g, n] best with the block's heads taken in, the least of it)."""
+        return _gather(self.params, best_gn, inner_gn, heads_x, relation, **self.pair, **self.atoms)
 
     def best_heads(self, inner_gn, relation, answers_g):
         """Returns [g]: the x with the greatest T(inner at x, atom (x, relation, answer))."""
@@ -150,7 +162,7 @@ class _Exact(beam.Walker):
 
         The last block is filled up by the id N, whose value `_values` says is 0.
         """
-        most_n = np.asarray(inner_gn.max(axis=0))
+        most_n = np.asarray(inner_gn.max(axis=0))[: self.num_entities]
         order = np.argsort(-most_n, kind="stable").astype(np.int32)
         for start in range(0, len(order), self.block_size):
             heads = order[start : start + self.block_size]
@@ -163,6 +175,11 @@ def power_of_two(size):
     return 1 << (size - 1).bit_length()
 
 
+@functools.partial(jax.jit, static_argnames="size")
+def _start(at_g, part_gn, *, size):
+    return jnp.zeros((size, *part_gn.shape[1:]), part_gn.dtype).at[at_g].set(part_gn)
+
+
 @functools.partial(jax.jit, donate_argnums=0)
 def _put(found_bn, at_g, part_gn):
     return found_bn.at[at_g].set(part_gn)
@@ -173,16 +190,17 @@ _truths = functools.partial(jax.jit, static_argnames=_ATOMS)(calibration.truths)
 
 @functools.partial(jax.jit, static_argnames=(*_PAIR, *_ATOMS), donate_argnums=1)
 def _gather(params, best_gn, inner_gn, heads_x, relation, *, tnorm, aggregate, **atoms):
-    """Returns [g, n]: best with the block's heads taken in."""
+    """Returns ([g, n] best with the block's heads taken in, the least of it)."""
     atom_xn = calibration.truths(params, heads_x, jnp.full_like(heads_x, relation), **atoms)
-    return _take_in(best_gn, _values(inner_gn, heads_x), atom_xn, tnorm, aggregate)
+    best_gn = take_in(best_gn, _values(inner_gn, heads_x), atom_xn, tnorm, aggregate)
+    return best_gn, best_gn.min()
 
 
 @functools.partial(jax.jit, static_argnames=(*_PAIR, *_ATOMS))
 def _whole_hop(params, inner_bn, relation_b, *, tnorm, aggregate, **atoms):
     """Returns [b, n]: the hop of every query, one after another; those that share a relation share its atoms."""
     num_entities = inner_bn.shape[1]
-    heads_x = jnp.arange(-(-num_entities // _UNROLLED) * _UNROLLED)
+    heads_x = jnp.arange(-(-num_entities // UNROLLED) * UNROLLED)
     values_bx = _values(inner_bn, heads_x)
     order_b = jnp.argsort(relation_b)
 
@@ -194,7 +212,7 @@ def _whole_hop(params, inner_bn, relation_b, *, tnorm, aggregate, **atoms):
             return calibration.truths(params, heads_x, jnp.full_like(heads_x, wanted), **atoms).astype(inner_bn.dtype)
 
         atom_xn = jax.lax.cond(wanted == relation, lambda: atom_xn, computed)
-        best_1n = _take_in(jnp.zeros_like(inner_bn[:1]), values_bx[at][None], atom_xn, tnorm, aggregate)
+        best_1n = take_in(jnp.zeros_like(inner_bn[:1]), values_bx[at][None], atom_xn, tnorm, aggregate)
         return (wanted, atom_xn), best_1n[0]
 
     none = (jnp.full_like(relation_b[0], -1), jnp.zeros((len(heads_x), num_entities), inner_bn.dtype))
@@ -217,12 +235,12 @@ def _values(inner_gn, heads_x):
     return inner_gn.at[:, heads_x].get(mode="fill", fill_value=0)
 
 
-def _take_in(best_gn, values_gx, atom_xn, tnorm, aggregate):
+def take_in(best_gn, values_gx, atom_xn, tnorm, aggregate):
     """Returns [g, n]: best with T(value, atom) of every head x taken in.
 
     Several heads a turn, so that the best is read and written once for them all.
     """
-    filling = (0, -atom_xn.shape[0] % _UNROLLED)
+    filling = (0, -atom_xn.shape[0] % UNROLLED)
     values_xg = jnp.pad(values_gx.T, (filling, (0, 0)))
     atom_xn = jnp.pad(atom_xn, (filling, (0, 0)))
     either = functools.partial(_either, tnorm, aggregate)
@@ -233,7 +251,7 @@ def _take_in(best_gn, values_gx, atom_xn, tnorm, aggregate):
             parts = [either(*pair) for pair in zip(parts[::2], parts[1::2])]
         return either(best_gn, parts[0]), None
 
-    turns = [part.reshape(-1, _UNROLLED, part.shape[1]) for part in (values_xg, atom_xn)]
+    turns = [part.reshape(-1, UNROLLED, part.shape[1]) for part in (values_xg, atom_xn)]
     return jax.lax.scan(step, best_gn, turns)[0]
 
 

@@ -170,9 +170,18 @@ def build_index(triples, *, num_entities, num_relations):
         num_entities: N.
         num_relations: the number of relation ids, inverses counted.
     """
-    head, relation, tail = with_inverses(triples).astype(np.int64).T
-    rows, at = np.unique(relation * num_entities + head, return_inverse=True)
-    edges = np.unique(at * num_entities + tail)
+    head, relation, tail = np.asarray(triples, np.int32).T
+    codes = np.empty((2, len(head)), np.int64)  # of rows, forwards and backwards
+    for code, first, way in zip(codes, (head, tail), (relation, inverse(relation))):
+        np.multiply(way, num_entities, out=code, dtype=np.int64)
+        code += first
+    rows, edges = _grouped(codes.reshape(-1))
+    edges *= num_entities
+    edges[: len(head)] += tail
+    edges[len(head) :] += head
+    edges.sort()
+    if len(edges) and not (is_new := edges[1:] != edges[:-1]).all():
+        edges = edges[np.append(True, is_new)]
     starts = np.searchsorted(edges, np.arange(len(rows) + 1) * num_entities)
     counts = np.diff(starts, append=len(edges))
     beyond = np.iinfo(np.int64).max
@@ -185,3 +194,16 @@ def build_index(triples, *, num_entities, num_relations):
         num_entities,
         num_relations,
     )
+
+
+def _grouped(codes):
+    """Returns (the different codes, sorted; int64 [M], the place of each code among them), and uses the codes up.
+
+    A sort of the codes and a search for each would do; with tens of millions, most of them different, the order of the
+    sort gives the places in a fraction of the time.
+    """
+    order = np.argsort(codes)
+    in_order = codes[order]
+    is_new = np.append(True, in_order[1:] != in_order[:-1])[: len(codes)]
+    codes[order] = np.cumsum(is_new) - 1
+    return in_order[is_new], codes

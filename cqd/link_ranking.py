@@ -60,7 +60,9 @@ def mrr(params, triples, known, *, batch_size=1000):
 def _ranks(params, triples, row_e, tail_e, *, num_entities):
     """Returns [b] ranks, given the known edges as a row of the batch, b for none, and a tail each."""
     head, relation, tail = triples.T
-    scores_bn = predictor.scores(params, head, relation)[:, :num_entities]
+    scores_bn = predictor.scores(params, head, relation)
+    if scores_bn.shape[1] > num_entities:  # rows of padding: a slice would bring the parts of all devices together
+        scores_bn = jnp.where(jnp.arange(scores_bn.shape[1])[None] < num_entities, scores_bn, -jnp.inf)
     own_b1 = jnp.take_along_axis(scores_bn, tail[:, None], axis=1)
     places_b = jnp.sum(_places(scores_bn, own_b1), axis=1)
     places_e = jnp.where(tail_e == tail[row_e], 0.0, _places(scores_bn[row_e, tail_e], own_b1[row_e, 0]))

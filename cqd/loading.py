@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cqd import id_files, rdf, safe_files
+from cqd import id_files, rdf, tab_separated
 from cqd.graph import INVERSE, Vocabulary
 
 PARTS = id_files.PARTS
@@ -62,13 +62,13 @@ def load(path="", *, columns="hrt"):
         raise ValueError(f"{path}: holds tab-separated and RDF parts; give all three in one format")
     if are_rdf == {True}:
         return _from_rdf(files, source=path)
-    return encode({part: read_lines(file, columns=columns) for part, file in files.items()}, source=path)
+    return _from_text(files, columns, source=path)
 
 
 def countries():
     """Returns the embedded graph of countries, capitals, borders, languages, currencies, time zones and regions."""
-    source = resources.files("cqd") / "data" / "countries.tsv"
-    return encode({"all": read_lines(source)}, source="countries.tsv")
+    file = resources.files("cqd") / "data" / "countries.tsv"
+    return _from_text({"all": file}, "hrt", source="countries.tsv")
 
 
 def save(loaded, path):
@@ -91,19 +91,30 @@ def describe(loaded):
     """
     names, parts = loaded.vocabulary, loaded.parts
     first, *later = parts
-    train = set(map(tuple, parts[first].tolist()))
-    entities, relations = np.unique(parts[first][:, [0, 2]]), np.unique(parts[first][:, 1])
+    shape = (names.num_entities, names.num_relations)
+    has_edge, seen = np.zeros((2, names.num_entities), bool)
+    is_used = np.zeros(names.num_relations, bool)
+    for triples in parts.values():
+        has_edge[triples[:, [0, 2]]] = True
+    seen[parts[first][:, [0, 2]]] = True
+    is_used[parts[first][:, 1]] = True
+    train = np.sort(_codes(parts[first], *shape)) if later else None
 
     def unseen(triples):
-        return ~(np.isin(triples[:, [0, 2]], entities).all(axis=1) & np.isin(triples[:, 1], relations))
+        return ~(seen[triples[:, [0, 2]]].all(axis=1) & is_used[triples[:, 1]])
+
+    def repeated(triples):
+        codes = _codes(triples, *shape)
+        at = np.minimum(np.searchsorted(train, codes), len(train) - 1)
+        return train[at] == codes
 
     return {
         "entities": names.num_entities,
         "relations": len(names.relations),
         "triples": {part: len(triples) for part, triples in parts.items()},
-        "without_edge": names.num_entities - len(np.unique(np.concatenate(list(parts.values()))[:, [0, 2]])),
+        "without_edge": int(names.num_entities - has_edge.sum()),
         "unseen": {part: int(unseen(parts[part]).sum()) for part in later},
-        "repeated": {part: sum(tuple(triple) in train for triple in parts[part].tolist()) for part in later},
+        "repeated": {part: int(repeated(parts[part]).sum()) for part in later},
     }
 
 
@@ -114,63 +125,6 @@ def _part(folder, part):
     raise ValueError(
         f"{folder}: has no {part}.tsv or {part}.txt (or .nt, .ttl); give a folder with all three parts, or one file"
     )
-
-
-def read_lines(file, *, columns="hrt"):
-    """Returns a list of (head, relation, tail) labels.
-
-    Args:
-        file: a path; three columns a line, separated by tabs. Empty lines are skipped.
-        columns: as in `load`.
-
-    Raises:
-        ValueError: a line without three columns, an empty label, a relation that ends in ^-1; names FILE:LINE.
-        OSError: the file cannot be read.
-    """
-    order = [columns.index(letter) for letter in "hrt"]
-    triples = []
-    for number, line in enumerate(safe_files.lines(file), start=1):
-        if not line:
-            continue
-        fields = [field.strip() for field in line.split("\t")]
-        if len(fields) != 3:
-            words = f"has {len(fields)} column{'s' * (len(fields) != 1)} where 3 are due"
-            raise ValueError(f"{file}:{number}: {words}; a line is head<TAB>relation<TAB>tail")
-        if not all(fields):
-            raise ValueError(f"{file}:{number}: an empty label; a line is head<TAB>relation<TAB>tail")
-        head, relation, tail = (fields[i] for i in order)
-        if relation.endswith(INVERSE):
-            raise ValueError(f"{file}:{number}: relation {relation!r} ends in {INVERSE}, the mark of an inverse")
-        triples.append((head, relation, tail))
-    return triples
-
-
-def encode(parts, *, source):
-    """Returns labelled triples as Loaded: ids in the order in which labels sort, duplicates removed.
-
-    Args:
-        parts: {part: list of (head, relation, tail) labels}.
-        source: named in the error.
-
-    Raises:
-        ValueError: no triple in the first part.
-    """
-    entities, relations = {}, {}
-    ids = {
-        part: np.array(
-            [
-                (
-                    entities.setdefault(head, len(entities)),
-                    2 * relations.setdefault(relation, len(relations)),
-                    entities.setdefault(tail, len(entities)),
-                )
-                for head, relation, tail in triples
-            ],
-            dtype=np.int32,
-        ).reshape(-1, 3)
-        for part, triples in parts.items()
-    }
-    return _sorted(list(entities), list(relations), ids, source=source)
 
 
 def distinct(*columns):
@@ -202,6 +156,12 @@ def distinct(*columns):
     return chosen
 
 
+def _from_text(files, columns, *, source):
+    entities, relations = tab_separated.Labels(), tab_separated.Labels()
+    parts = {part: tab_separated.read(file, entities, relations, columns=columns) for part, file in files.items()}
+    return _sorted(entities.names, relations.names, parts, source=source)
+
+
 def _from_rdf(files, *, source):
     found = rdf.read(files)
     if found.num_literals:
@@ -217,14 +177,14 @@ def _sorted(entities, relations, parts, *, source):
         head, relation, tail = triples.T
         return np.stack([entity_rank[head], 2 * relation_rank[relation // 2], entity_rank[tail]], axis=1)
 
-    parts = {part: ranked(triples).astype(np.int32) for part, triples in parts.items()}
+    parts = {part: ranked(triples).astype(np.int32, copy=False) for part, triples in parts.items()}
     return _loaded(entities, relations, parts, source=source)
 
 
 def _ranked(names):
     """Returns (the names sorted, the place of each name among them)."""
     order = sorted(range(len(names)), key=names.__getitem__)
-    rank = np.empty(len(names), np.int64)
+    rank = np.empty(len(names), np.int32)
     rank[order] = np.arange(len(names))
     return [names[i] for i in order], rank
 
@@ -248,6 +208,16 @@ def _loaded(entities, relations, parts, *, source):
 
 def _unique(triples, num_entities, num_relations):
     """Returns the triples without duplicates, in the order of first occurrence."""
-    head, relation, tail = triples.astype(np.int64).T
-    codes = (head * num_relations + relation) * num_entities + tail
+    codes = _codes(triples, num_entities, num_relations)
+    in_order = np.sort(codes)
+    if (in_order[1:] != in_order[:-1]).all():  # a plain sort is many times faster than one that keeps places
+        return triples
     return triples[np.sort(np.unique(codes, return_index=True)[1])]
+
+
+def _codes(triples, num_entities, num_relations):
+    """Returns [M] of sortable values: one of each triple that no other has."""
+    if num_entities**2 * num_relations > np.iinfo(np.int64).max:  # slower, and no number of 64 bits would do
+        return np.ascontiguousarray(triples, np.int32).view([(name, np.int32) for name in "hrt"]).reshape(-1)
+    head, relation, tail = triples.T
+    return (head.astype(np.int64) * num_relations + relation) * num_entities + tail

@@ -7,7 +7,7 @@ import sys
 from experiment import app, config
 
 GRAPHS = ("countries", "umls", "kinship", "nations", "fb15k237", "nell995")  # one run, six configs
-OWN = ("train", "ask", "query_models", "calibration", "refinement")
+OWN = ("train", "ask", "query_models", "calibration", "refinement", "large_graph")
 RUNS = {**dict.fromkeys(GRAPHS, "cqd.runs.complex_queries"), **{name: f"cqd.runs.{name}" for name in OWN}}
 DEFAULT = "configs/cqd/countries.py"
 

@@ -56,6 +56,7 @@ class RotatE(NamedTuple):
 
 _BLOCK = 2**20  # numbers of RotatE's differences held at once, where one dimension has no more
 
+OF_ENTITIES = ("entity", "subject")  # names of the tables with a row an entity
 MODELS = {"complex": ComplEx, "distmult": DistMult, "cp": CP, "rotate": RotatE}
 
 

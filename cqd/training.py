@@ -15,7 +15,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cqd import predictor
+from cqd import predictor, tiled
+
+_LARGEST = 2**28  # scores that a device holds at once: 1 GiB
+_TILE = 2**26  # and where they would be more, those of a tile
 
 
 class State(NamedTuple):
@@ -86,7 +89,7 @@ def pad_entities(tree, num_entities, multiple):
     filling = -num_entities % multiple
 
     def fill(path, leaf):
-        is_entity = path[-1].name in ("entity", "subject")
+        is_entity = path[-1].name in predictor.OF_ENTITIES
         return jnp.pad(leaf, ((0, filling), (0, 0))) if is_entity else leaf
 
     return jax.tree_util.tree_map_with_path(fill, tree)
@@ -146,7 +149,16 @@ def _product(dtype, left, right):
 
 
 def loss(
-    params, triples, weights, regularization, *, relation_weight=None, num_entities=None, compute_dtype=jnp.float32
+    params,
+    triples,
+    weights,
+    regularization,
+    *,
+    relation_weight=None,
+    num_entities=None,
+    compute_dtype=jnp.float32,
+    num_parts=1,
+    tile_rows=None,
 ):
     """Returns the mean over weighted triples of -log softmax(scores of (h, r, .))[t] + regularization N3(h, r, t).
 
@@ -158,6 +170,9 @@ def loss(
         relation_weight: w of another term, w times -log softmax(scores of (h, ., t))[r]; None leaves it out.
         num_entities: how many leading rows of the tables are entities, static; None: all.
         compute_dtype: float32 or bfloat16, of the large products' operands.
+        num_parts: devices that the rows of entities are divided over, static.
+        tile_rows: of how many entities a device holds the scores at once, static; None: of all, where it has 2^28
+            numbers or fewer, else of as many as make 2^26. RotatE's are never divided.
     """
     head, relation, tail = triples.T
     head_bd, relation_bd, tail_bd = predictor.rows(params, head, relation, tail)
@@ -165,9 +180,13 @@ def loss(
     if isinstance(params, predictor.RotatE):
         cross_entropy = _distance_cross_entropy(params, point_bd, tail, num_entities)
     else:
-        cross_entropy = inner_product_cross_entropy(
-            point_bd, params.entity, tail_bd, num_rows=num_entities, compute_dtype=compute_dtype
-        )
+        num_rows = params.entity.shape[0] if num_entities is None else num_entities
+        choice = {"num_rows": num_rows, "compute_dtype": compute_dtype}
+        tile_rows = tile_rows or _fitting_rows(len(triples), params.entity.shape[0] // num_parts)
+        cross_entropy_fn = inner_product_cross_entropy
+        if tile_rows:
+            cross_entropy_fn = functools.partial(tiled.cross_entropy, tile_rows=tile_rows, num_parts=num_parts)
+        cross_entropy = cross_entropy_fn(point_bd, params.entity, tail_bd, **choice)
     terms = cross_entropy + regularization * predictor.penalty(params, head_bd, relation_bd, tail_bd)
     if relation_weight is not None:
         scores_br = predictor.relation_scores(params, head_bd, tail_bd)
@@ -175,11 +194,31 @@ def loss(
     return jnp.sum(weights * terms) / jnp.sum(weights)
 
 
+def _fitting_rows(batch_size, num_rows):
+    """Returns how many of its rows a device scores at once, None for all."""
+    return max(1, _TILE // batch_size) if batch_size * num_rows > _LARGEST else None
+
+
 def _distance_cross_entropy(params, point_bd, tail, num_entities):
     scores_bn = predictor.compare(params, point_bd, params.entity)
     if num_entities is not None:
         scores_bn = jnp.where(jnp.arange(scores_bn.shape[1])[None] < num_entities, scores_bn, -jnp.inf)
     return optax.softmax_cross_entropy_with_integer_labels(scores_bn, tail)
+
+
+def step(state, triples, weights, *, learning_rate, regularization, **loss_options):
+    """Returns (the State after one step, the loss before it).
+
+    Args:
+        state: State.
+        triples: [b, 3] ids.
+        weights: [b], 0 for a row that fills the batch up.
+        learning_rate, regularization, **loss_options: as in `epochs`.
+    """
+    objective = functools.partial(loss, **loss_options)
+    value, grads = jax.value_and_grad(objective)(state.params, triples, weights, regularization)
+    updates, opt_state = adagrad(learning_rate).update(grads, state.opt_state)
+    return State(optax.apply_updates(state.params, updates), opt_state), value
 
 
 def epochs(state, key, first_epoch, triples, *, num_epochs, batch_size, learning_rate, regularization, **loss_options):
@@ -194,25 +233,20 @@ def epochs(state, key, first_epoch, triples, *, num_epochs, batch_size, learning
         triples: [M, 3] with inverses (`graph.with_inverses`).
         num_epochs, batch_size: static.
         learning_rate, regularization: may be traced.
-        **loss_options: options of `loss`; num_entities and compute_dtype static.
+        **loss_options: options of `loss`; num_entities, compute_dtype, num_parts and tile_rows static.
     """
     num_triples = triples.shape[0]
     num_batches = -(-num_triples // batch_size)
     filling = num_batches * batch_size - num_triples
     weights = jnp.concatenate([jnp.ones(num_triples), jnp.zeros(filling)]).reshape(num_batches, batch_size)
-    optimizer = adagrad(learning_rate)
-    objective = functools.partial(loss, **loss_options)
-
-    def step(state, batch):
-        rows, weights_b = batch
-        value, grads = jax.value_and_grad(objective)(state.params, triples[rows], weights_b, regularization)
-        updates, opt_state = optimizer.update(grads, state.opt_state)
-        return State(optax.apply_updates(state.params, updates), opt_state), value
+    take = functools.partial(step, learning_rate=learning_rate, regularization=regularization, **loss_options)
 
     def epoch(state, number):
         order = jax.random.permutation(jax.random.fold_in(key, number), num_triples)
         rows = jnp.concatenate([order, jnp.zeros(filling, order.dtype)]).reshape(num_batches, batch_size)
-        state, losses = jax.lax.scan(step, state, (rows, weights))
+        state, losses = jax.lax.scan(
+            lambda state, batch: take(state, triples[batch[0]], batch[1]), state, (rows, weights)
+        )
         return state, jnp.mean(losses)
 
     state, losses = jax.lax.scan(epoch, state, first_epoch + jnp.arange(num_epochs))

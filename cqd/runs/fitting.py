@@ -11,7 +11,7 @@ from cqd import graph, link_ranking, predictor, ranking, trained, training
 from experiment import errors, mesh
 
 DTYPES = ("float32", "bfloat16")
-_STATIC = ("num_epochs", "batch_size", "num_entities", "compute_dtype")
+_STATIC = ("num_epochs", "batch_size", "num_entities", "compute_dtype", "num_parts")
 _epochs = functools.partial(jax.jit, static_argnames=_STATIC, donate_argnums=0)(training.epochs)
 
 
@@ -39,7 +39,9 @@ def fit(config, vocabulary, world, seed, workdir):
     init_key, train_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), seed))
     sizes = {"num_entities": vocabulary.num_entities, "num_relations": vocabulary.num_relations}
     state = training.init(init_key, rank=config.rank, model=config.model, **sizes)
-    state = mesh.shard_leading(training.pad_entities(state, vocabulary.num_entities, jax.device_count()))
+    state = training.pad_entities(state, vocabulary.num_entities, jax.device_count())
+    state = mesh.shard_leading(state, mesh.MODEL)
+    num_parts = mesh.over(mesh.MODEL).shape[mesh.MODEL]
     triples = jnp.asarray(graph.with_inverses(world.splits.train))
 
     def step(state, number):
@@ -55,6 +57,7 @@ def fit(config, vocabulary, world, seed, workdir):
             relation_weight=config.relation_weight or None,
             num_entities=vocabulary.num_entities,
             compute_dtype=config.compute_dtype,
+            num_parts=num_parts,
         )
 
     loop = functools.partial(
@@ -116,5 +119,5 @@ def _without_padding(params, vocabulary):
     tables = params._asdict()
     rows = {name: vocabulary.num_entities for name in ("entity", "subject") if name in tables}
     return type(params)(
-        **{name: jnp.asarray(jax.device_get(table))[: rows.get(name)] for name, table in tables.items()}
+        **{name: jnp.asarray(jax.device_get(mesh.gather(t)))[: rows.get(name)] for name, t in tables.items()}
     )

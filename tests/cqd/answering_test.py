@@ -28,6 +28,27 @@ def test_one_query_and_a_list(params):
     assert cqd.answer(params, [], **OPTIONS).shape == (0, 6)
 
 
+@pytest.mark.parametrize("options", [{"beam_size": 6}, {"method": "exact"}, {"beam_size": 3, "tnorm": "lukasiewicz"}])
+def test_top_answers_are_the_first_of_the_ranking(params, options):
+    queries = [query.parse(text) for text in ("#0(#1)", "#1(#0(#2))", "!#0(#1)", "#0(#3)", "#1")]
+    scores = np.asarray(cqd.answer(params, queries, **options))
+    order = np.argsort(-scores, axis=1, kind="stable")
+    top = cqd.top_answers(params, queries, num_answers=4, batch_size=2, **options)
+    np.testing.assert_array_equal(top.ids, order[:, :4])  # of equal truths, as those of the anchor alone, the lower id
+    np.testing.assert_array_equal(top.truths, np.take_along_axis(scores, order[:, :4], axis=1))
+    alone = cqd.top_answers(params, queries[1], num_answers=6, **options)
+    np.testing.assert_array_equal(alone.ids, order[1])
+
+
+def test_how_many_top_answers(params):
+    assert [part.shape for part in cqd.top_answers(params, [], num_answers=3)] == [(0, 3), (0, 3)]
+    for wrong in (0, 7):
+        with pytest.raises(ValueError, match=f"num_answers={wrong}: from 1 to 6, the entities, are due"):
+            cqd.top_answers(params, query.parse("#0(#1)"), num_answers=wrong)
+    with pytest.raises(ValueError, match="tnorm='max'"):
+        cqd.top_answers(params, query.parse("#0(#1)"), tnorm="max")
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_mixed_structures_in_any_batches_keep_their_order(params, batch_size):
     texts = ["#0(#1)", "#1(#0(#2))", "#0(#2)", "!#0(#1)", "#0(#3)", "#3(#0(#4))", "#0(#5)"]

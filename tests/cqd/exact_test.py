@@ -13,7 +13,7 @@ from cqd.query import And, Entity, Not, Or, Projection
 
 TOLERANCE = 2e-6
 T_NORMS = ("product", "min", "lukasiewicz")
-FEW = (0, exact._FEW)  # hops streamed by relation, and hops of one program
+FEW = (0, exact.FEW)  # hops streamed by relation, and hops of one program
 
 
 def make_params(num_entities=7, num_relations=6, rank=3, seed=0):
@@ -71,7 +71,7 @@ def test_random_trees_of_depth_4_equal_enumeration_and_the_whole_beam(tree, tnor
     params = make_params(num_entities=4)
     wanted = enumeration.truth(params, tree, tnorm=tnorm, aggregate=aggregate)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "_FEW", few)
+        patch.setattr(exact, "FEW", few)
         scores = cqd.answer(params, tree, method="exact", tnorm=tnorm, aggregate=aggregate)
     np.testing.assert_allclose(scores, wanted, atol=TOLERANCE)
     if aggregate == "max":
@@ -84,7 +84,7 @@ def test_random_trees_of_depth_4_equal_enumeration_and_the_whole_beam(tree, tnor
 @pytest.mark.parametrize("aggregate", exact.AGGREGATES)
 @pytest.mark.parametrize(("normalize", "known"), [("sigmoid", "certain"), ("softmax", None), ("calibrated", "certain")])
 def test_normalizers_and_certain_edges_equal_enumeration(normalize, known, aggregate, few, monkeypatch):
-    monkeypatch.setattr(exact, "_FEW", few)
+    monkeypatch.setattr(exact, "FEW", few)
     params, queries = make_params(), [*draw("up", 3), *draw("inp", 3)]
     options = {"normalize": normalize, "known": known, "observed": make_index(), "aggregate": aggregate}
     wanted = np.stack([enumeration.truth(params, one, **options) for one in queries])
@@ -96,7 +96,7 @@ def test_normalizers_and_certain_edges_equal_enumeration(normalize, known, aggre
 
 @pytest.mark.parametrize("block_size", [1, 3, 7])
 def test_blocks_of_any_size(block_size, monkeypatch):
-    monkeypatch.setattr(exact, "_FEW", 0)
+    monkeypatch.setattr(exact, "FEW", 0)
     params, queries = make_params(), draw("2p", 5, limit=3)
     rows = np.array([query.row(one) for one in queries])
     structure = query.structure(queries[0])
@@ -128,7 +128,7 @@ def test_streamed_hops_equal_hops_of_one_program(tnorm, aggregate, monkeypatch):
     options = {"structure": structure, "tnorm": tnorm, "aggregate": aggregate}
     options |= {"normalize": "calibrated", "edges": calibration.edges_of(index), "certain": True}
     whole = exact.truth(params, rows, **options)
-    monkeypatch.setattr(exact, "_FEW", 0)
+    monkeypatch.setattr(exact, "FEW", 0)
     np.testing.assert_allclose(exact.truth(params, rows, block_size=20, **options), whole, atol=TOLERANCE)
 
 
@@ -143,7 +143,7 @@ def test_whole_hops_of_any_mix_of_relations_are_one_program():
 
 @pytest.mark.parametrize("few", FEW)
 def test_what_is_not_a_number_stays_so(few, monkeypatch):
-    monkeypatch.setattr(exact, "_FEW", few)
+    monkeypatch.setattr(exact, "FEW", few)
     entity, relation = map(np.array, make_params(num_entities=40))
     entity[5] = np.nan
     one = query.from_benchmark("2p", (0, 1, 2))
@@ -160,7 +160,7 @@ def test_larger_is_the_maximum_of_truths(dtype):
 
 
 def test_a_relation_is_computed_once_for_all_its_queries(monkeypatch):
-    monkeypatch.setattr(exact, "_FEW", 0)
+    monkeypatch.setattr(exact, "FEW", 0)
     blocks = []
     gather = exact._gather
     monkeypatch.setattr(exact, "_gather", lambda *args, **options: blocks.append(args[4]) or gather(*args, **options))
@@ -182,7 +182,7 @@ def test_heads_that_cannot_matter_are_left_out(monkeypatch):
 
 def make_walker(params, **options):
     atoms = {"normalize": "sigmoid", "edges": None, "certain": False}
-    return exact._Exact(params, np.zeros((1, 3), int), "product", atoms, **options)
+    return exact.Exact(params, np.zeros((1, 3), int), "product", atoms, **options)
 
 
 @pytest.mark.parametrize(

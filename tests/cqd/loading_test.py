@@ -112,6 +112,20 @@ def test_describe_counts_what_cannot_be_predicted(tmp_path):
     assert loading.describe(loading.countries())["unseen"] == {}
 
 
+@pytest.mark.parametrize("num_entities", [2**28, 2**30])
+def test_duplicates_of_graphs_of_any_size(num_entities):
+    rng = np.random.default_rng(0)
+    triples = (rng.integers([9, 4, 9], size=(300, 3)) * [1, 2, 1]).astype(np.int32)
+    triples = np.append(triples, [[171_798_691, 84, 5], [0, 0, 5]], axis=0).astype(np.int32)  # 2^34 = 100 h + r
+    first = sorted(np.unique(triples, axis=0, return_index=True)[1])
+    assert len(first) < 300
+    np.testing.assert_array_equal(loading._unique(triples, num_entities, 100), triples[first])
+    np.testing.assert_array_equal(loading._unique(triples[first], num_entities, 100), triples[first])
+    repeated = np.isin(loading._codes(triples, num_entities, 100), loading._codes(triples[:40], num_entities, 100))
+    known = {tuple(triple) for triple in triples[:40].tolist()}
+    assert repeated.tolist() == [tuple(triple) in known for triple in triples.tolist()]
+
+
 def test_saved_graphs_come_back(tmp_path):
     loaded = loading.countries()
     loading.save(loaded, tmp_path / "g.npz")

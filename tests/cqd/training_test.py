@@ -266,7 +266,8 @@ assert jax.device_count() == 8
 rng = np.random.default_rng(0)
 forward = np.stack([rng.integers(21, size=60), 2 * rng.integers(2, size=60), rng.integers(21, size=60)], axis=1)
 triples = graph.with_inverses(forward)
-run = jax.jit(training.epochs, static_argnames=("num_epochs", "batch_size", "num_entities"))
+static = ("num_epochs", "batch_size", "num_entities", "num_parts", "tile_rows")
+run = jax.jit(training.epochs, static_argnames=static)
 settings = dict(num_epochs=2, batch_size=50, learning_rate=0.1, regularization=0.01)
 for model in ("complex", "rotate"):
     start = training.init(jax.random.key(0), num_entities=21, num_relations=4, rank=4, model=model)
@@ -277,6 +278,11 @@ for model in ("complex", "rotate"):
     np.testing.assert_allclose(spread.params.entity[:21], wanted.params.entity, rtol=1e-3, atol=1e-4)
     for table in (spread.params.entity, spread.opt_state.sum_of_squares.entity):
         assert table.addressable_shards[0].data.shape[0] == 3, table.sharding
+    tiles = dict(num_parts=8, tile_rows=2)  # of the three rows a device has
+    begin = mesh.shard_leading(training.pad_entities(start, 21, jax.device_count()))
+    tiled, tiled_losses = run(begin, jax.random.key(1), 0, triples, num_entities=21, **settings, **tiles)
+    np.testing.assert_allclose(tiled_losses["loss"], losses["loss"], rtol=1e-5)
+    np.testing.assert_allclose(tiled.params.entity[:21], wanted.params.entity, rtol=1e-3, atol=1e-4)
     scores = jax.jit(predictor.scores)(spread.params, np.arange(5), np.zeros(5, int))
     assert scores.addressable_shards[0].data.shape == (5, 3), scores.sharding
 print("agree")
