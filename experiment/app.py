@@ -21,11 +21,13 @@ from absl import flags, logging
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
 from experiment import config as config_files
-from experiment import errors
+from experiment import errors, hosts, profiling
 from experiment.errors import UserError
 from experiment.signals import Interrupted, Signals
 
 CACHE_OFF = "off"
+_DISTRIBUTED = ("coordinator", "num_processes", "process_id")
+_FLAGS = ("workdir", "compilation_cache", "tensorboard", "mesh", "profile", "distributed", *_DISTRIBUTED)
 _PACKAGES = (
     "remeasured",
     "jax",
@@ -49,10 +51,12 @@ def main(*, system, runs, default_config, argv=None):
         argv: as sys.argv.
     """
     words = sys.argv if argv is None else argv
+    if config_files.is_asked_for(words, "distributed"):
+        hosts.keep_stdout()
 
     def body(signals):
         summary = run(system=system, runs=runs, default_config=default_config, argv=words, signals=signals)
-        return None if summary is None else json.dumps(summary, allow_nan=False)
+        return None if summary is None or not hosts.is_first() else json.dumps(summary, allow_nan=False)
 
     sys.exit(guarded(body, debug=config_files.is_asked_for(words, "debug")))
 
@@ -71,12 +75,15 @@ def guarded(body, debug=False):
     except (UserError, errors.NonFiniteError) as error:
         if debug:
             traceback.print_exc()
+        status = 2 if isinstance(error, UserError) else 1
+        hosts.end(status, errors.one_line(error))
         print(f"error: {errors.one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
+        return status
     except Interrupted:
         return _stopped(signals)
-    except Exception:
+    except Exception as error:
         if signals.pending is None:  # else library code has turned Interrupted into an error of its own
+            hosts.end_unplanned(error)
             raise
         return _stopped(signals)
     if text is not None:
@@ -90,8 +97,11 @@ def guarded(body, debug=False):
 
 
 def _stopped(signals):
-    print(f"stopped by {signal.Signals(signals.pending).name}; the same command resumes", file=sys.stderr)
-    return 128 + signals.pending
+    signum = signals.pending or signals.arrived
+    print(f"stopped by {signal.Signals(signum).name}; the same command resumes", file=sys.stderr)
+    if signals.pending is None:  # the second signal, before the processes of this run agreed on the first
+        hosts.end(128 + signum)
+    return 128 + signum
 
 
 def run(*, system, runs, default_config, argv, signals):
@@ -106,6 +116,22 @@ def run(*, system, runs, default_config, argv, signals):
         UserError: a mistake in argv, the config, its input files or the workdir.
         NonFiniteError: a loss or score that is not finite.
     """
+    options = checked_flags(system, runs, default_config, argv)
+    if options is None:
+        return None
+
+    def alone(module, configs, datas, workdirs):
+        return [module.run(configs[0], datas[0], workdirs[0])]
+
+    return run_all(system=system, runs=runs, every=[options], run_fn=alone, signals=signals)[0]
+
+
+def checked_flags(system, runs, default_config, argv):
+    """Returns `parse_flags`, of which the run and every field are known to be the system's own.
+
+    Raises:
+        UserError: as `parse_flags`, and for a run that the system has not or fields that differ from its own config's.
+    """
     options = parse_flags(system, runs, default_config, argv)
     if options is None:
         return None
@@ -115,40 +141,84 @@ def run(*, system, runs, default_config, argv, signals):
     own = config_files.reference(system, name)
     if own is not None:
         config_files.check_fields(ConfigDict(options.config), own)
-    with signals.deferred():  # an exception raised while an extension module starts up would break its import
-        from experiment import workdir as workdirs
+    return options
 
-        start_jax(options.compilation_cache, options.distributed)
-        module = importlib.import_module(runs[name])
-    config = json.loads(options.config.to_json_best_effort())
-    summary = workdirs.read_summary(options.workdir, config)
+
+def run_all(*, system, runs, every, run_fn, signals):
+    """Returns the summaries of runs that one call computes; those of finished workdirs are read back.
+
+    Args:
+        system: as for `main`, like runs.
+        every: `checked_flags` of each, all of the same run.
+        run_fn: (module, configs, datas, workdirs) -> the figures of each.
+        signals: experiment.signals.Signals, installed.
+    """
+    with signals.deferred():  # an exception raised while an extension module starts up would break its import
+        start_jax(every[0].compilation_cache)
+        _take_devices(every[0], signals)
+        importlib.import_module("experiment.workdir")
+        module = importlib.import_module(runs[every[0].config.run])
+    with contextlib.ExitStack() as stack:
+        opened = [_open(module, options, signals, stack) for options in every]
+        summaries = [summary for summary, *_ in opened]
+        places = [place for place, summary in enumerate(summaries) if summary is None]
+        if places:
+            _, datas, workdirs = zip(*(opened[place] for place in places))
+            figures = run_fn(module, [every[place].config for place in places], datas, workdirs)
+            together = {"runs_together": len(places)} if len(places) > 1 else {}  # who share the wall time
+            for place, workdir, own in zip(places, workdirs, figures, strict=True):
+                summary = {"system": system, "run": every[place].config.run, "figures": own}
+                summaries[place] = workdir.finish(summary | _provenance(workdir, every[place].config) | together)
+    return summaries
+
+
+def _open(module, options, signals, stack):
+    """Returns (the summary, None, None) of a finished run, else (None, its data, its workdir opened on the stack)."""
+    from experiment import workdir as workdirs
+
+    config = _plain(options.config)
+    if hosts.tell(config) != config:
+        raise UserError("--distributed: the first process has another config; give every process the same")
+    summary = hosts.tell(workdirs.read_summary(options.workdir, config) if hosts.is_first() else None)
     if summary is None:
         with errors.user_errors():
             data = module.load(options.config)
         inputs = [options.config[field] for field in getattr(module, "INPUTS", ()) if options.config[field]]
         made = {"signals": signals, "inputs": inputs, "tensorboard": options.tensorboard}
-        with workdirs.Workdir(options.workdir, config, **made) as workdir:
-            if workdir.summary is None:
-                figures = module.run(options.config, data, workdir)
-                summary = {"system": system, "run": name, "figures": figures, **_provenance(workdir, config)}
-                return workdir.finish(summary)
-            summary = workdir.summary
+        made["profile"] = profiling.parse(options.profile)
+        workdir = stack.enter_context(workdirs.Workdir(options.workdir, config, **made))
+        if workdir.summary is None:
+            return None, data, workdir
+        summary = workdir.summary
     logging.info("%s is finished; this is its summary", options.workdir)
-    return summary
+    return summary, None, None
 
 
-def start_jax(compilation_cache, distributed=False):
-    """Turns on the persistent compilation cache and, when asked, joins the cluster job."""
+def _plain(config):
+    return json.loads(config.to_json_best_effort())
+
+
+def start_jax(compilation_cache):
+    """Turns on the persistent compilation cache."""
     import jax
-
-    from experiment import mesh
 
     if compilation_cache not in ("", CACHE_OFF):
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(compilation_cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if distributed:
-        mesh.initialize_distributed()
+
+
+def _take_devices(options, signals):
+    """Joins the job of several processes, when asked, and lays the mesh over all devices."""
+    if options.distributed:
+        hosts.join(options.coordinator, options.num_processes, options.process_id)
+    if hosts.are_many():
+        signals.await_agreement()
+    if not hosts.is_first():
+        logging.set_verbosity(logging.ERROR)  # the first process has said it
+    from experiment import mesh
+
+    mesh.choose(options.mesh)
 
 
 def say_plainly():
@@ -169,6 +239,7 @@ def default_cache():
 def _provenance(workdir, config):
     from experiment import mesh
 
+    config = _plain(config)
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -179,6 +250,7 @@ def _provenance(workdir, config):
         **({"num_seeds": config["num_seeds"]} if "num_seeds" in config else {}),
         "device": {**mesh.describe_devices(), "cpus": os.cpu_count(), "host": platform.machine()},
         "wall_time_s": round(workdir.elapsed_s(), 3),
+        **({"throughput": workdir.throughput()} if workdir.throughput() else {}),
         "versions": versions,
     }
 
@@ -199,7 +271,13 @@ def parse_flags(system, runs, default_config, argv=None):
         flag_values=values,
     )
     flags.DEFINE_bool("tensorboard", False, "Copy metrics to WORKDIR/tensorboard.", flag_values=values)
-    flags.DEFINE_bool("distributed", False, "Join a cluster job through jax.distributed.", flag_values=values)
+    _define_devices(values)
+    flags.DEFINE_string(
+        "profile",
+        "",
+        f"Trace to WORKDIR/profile: START:STOP in seconds of the run, or {profiling.AUTO!r}, a few calls of a loop.",
+        flag_values=values,
+    )
     flags.DEFINE_bool("debug", False, "Show the traceback of an error.", flag_values=values)
     if any(word in ("--help", "-h", "-help") for word in argv[1:]):
         print(
@@ -221,6 +299,29 @@ def parse_flags(system, runs, default_config, argv=None):
     if not values.workdir:
         raise UserError("--workdir=DIR is missing: the directory this run writes to")
     config_files.check_plain(values.config)
-    parsed = {name: getattr(values, name) for name in ("workdir", "compilation_cache", "tensorboard", "distributed")}
+    profiling.parse(values.profile)
+    parsed = {name: getattr(values, name) for name in _FLAGS}
     parsed["workdir"] = os.path.expanduser(parsed["workdir"])
+    given = [name for name in _DISTRIBUTED if parsed[name] not in (None, "")]
+    if given and not values.distributed:
+        raise UserError(f"--{given[0]} describes a job of several processes; add --distributed")
     return ConfigDict({**parsed, "config": FrozenConfigDict(values.config)})
+
+
+def _define_devices(values):
+    """Defines the flags that say which devices compute."""
+    flags.DEFINE_string(
+        "mesh",
+        "",
+        "Devices along the axes, such as data:4,model:2; all along the one in use if empty.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "distributed",
+        False,
+        "Be one process of a job: of SLURM, Open MPI, Kubernetes or a TPU pod, or as the next three flags say.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("coordinator", "", "HOST:PORT of the first process.", flag_values=values)
+    flags.DEFINE_integer("num_processes", None, "Processes of the job.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("process_id", None, "Of this process, from 0.", lower_bound=0, flag_values=values)

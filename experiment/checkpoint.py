@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiment import hosts, mesh
 from experiment.errors import NonFiniteError, UserError, one_line
 
 _MARGIN = 2**20  # bytes for what orbax writes beside the arrays
@@ -47,7 +48,11 @@ def check_finite(stage, step, state):
 
 
 class Checkpoints:
-    """The newest two checkpoints of every stage, under DIRECTORY/STAGE/STEP/."""
+    """The newest two checkpoints of every stage, under DIRECTORY/STAGE/STEP/.
+
+    Of several processes the first alone writes and reads them: a state is gathered there to be saved, and told to the
+    others when it is read, so that the memory of the first must hold it and its checkpoints are those of one process.
+    """
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory).absolute()
@@ -57,7 +62,14 @@ class Checkpoints:
         if stage not in self._managers:
             import orbax.checkpoint as ocp
 
-            options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+            alone = {"primary_host": 0, "active_processes": {0}, "barrier_sync_key_prefix": "remeasured"}
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=2,
+                create=not hosts.are_many(),  # orbax leaves it to the caller where not all processes take part
+                enable_async_checkpointing=False,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(**(alone if hosts.are_many() else {})),
+            )
+            self._path(stage).mkdir(parents=True, exist_ok=True)
             self._managers[stage] = ocp.CheckpointManager(self._path(stage), options=options)
         return self._managers[stage]
 
@@ -72,12 +84,17 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
+        leaves, state = _leaves(state), jax.tree.map(_raw, state)
+        if hosts.are_many():
+            state = jax.tree.map(np.asarray, mesh.gather(state))
+        if not hosts.is_first():
+            return
         args = ocp.args.Composite(
             state=ocp.args.StandardSave({"state": state}),
-            notes=ocp.args.JsonSave({"leaves": _leaves(state), **notes}),
+            notes=ocp.args.JsonSave({"leaves": leaves, **notes}),
         )
         try:
-            self._check_space(sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state) if not _is_key(leaf)))
+            self._check_space(sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state)))
             self._manager(stage).save(step, args=args)
         except Exception as error:  # tensorstore has error types of its own for what the disk refuses
             if not isinstance(error, OSError) and not any(words in str(error) for words in _DISK_REFUSES):
@@ -102,6 +119,20 @@ class Checkpoints:
         Raises:
             UserError: the checkpoint is unreadable, or of other shapes or types than the target.
         """
+        found = self._read(stage, target) if hosts.is_first() else None
+        about = hosts.tell(found and [found[0], found[2]])
+        if about is None:
+            return None
+        (step, notes), state = about, found and found[1]
+        if target is None:
+            return step, hosts.tell_arrays(state), notes
+        leaves, structure = jax.tree.flatten(target)
+        numbered = hosts.tell_arrays({str(number): leaf for number, leaf in enumerate(jax.tree.leaves(state))})
+        placed = [_like(leaf, numbered[str(number)]) for number, leaf in enumerate(leaves)]
+        return step, jax.tree.unflatten(structure, placed), notes
+
+    def _read(self, stage, target):
+        """Returns what `restore` does, keys as `_raw` makes them, in the one process that reads."""
         import orbax.checkpoint as ocp
 
         if not self._path(stage).exists():
@@ -123,16 +154,34 @@ class Checkpoints:
 
         notes = read(notes=ocp.args.JsonRestore()).notes
         leaves = notes.get("leaves", {})
-        if target is not None:
+        if target is None:
+            state, wanted = read(state=ocp.args.StandardRestore(None)).state["state"], leaves
+        else:
             _check_same(where, leaves, _leaves(target))
-        wrapped = None if target is None else {"state": target}
-        state = read(state=ocp.args.StandardRestore(wrapped)).state["state"]
-        _check_same(where, leaves, _leaves(state))
+            target = jax.tree.map(_raw, target)
+            if hosts.are_many():
+                target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), target)
+            state, wanted = read(state=ocp.args.StandardRestore({"state": target})).state["state"], _leaves(target)
+        _check_same(where, wanted, _leaves(state))
         return step, state, notes
 
 
 def _is_key(leaf):
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _raw(leaf):
+    """Returns the numbers of a key, other leaves as they are."""
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _like(leaf, value):
+    """Returns a value, as `_raw` makes it, as an array or key that lies where a leaf of the same shape does."""
+    if _is_key(leaf):
+        value = jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
+    if not hosts.are_many():
+        return value
+    return jnp.asarray(value) if leaf.is_fully_addressable else mesh.put_like(value, leaf.sharding)
 
 
 def _leaves(state):

@@ -53,13 +53,25 @@ def load(location, arg=None):
     Raises:
         UserError: it is not Python, raises, or returns something else; the line is named.
     """
+    config = call(location, "get_config", *([] if arg is None else [arg]))
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"{location}: get_config returns {type(config).__name__}, not a ConfigDict")
+    return config
+
+
+def call(location, function, *args):
+    """Returns what a function of a config file returns.
+
+    Raises:
+        UserError: the file is not Python or raises; the line is named.
+    """
     spec = importlib.util.spec_from_file_location("_config_of_a_run", location)
     if spec is None:
         raise UserError(f"--config={location}: a config is a Python file, with a name that ends in .py")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        config = module.get_config(*([] if arg is None else [arg]))
+        return getattr(module, function)(*args)
     except (Exception, SystemExit) as error:
         if isinstance(error, SyntaxError):
             line = error.lineno
@@ -68,9 +80,6 @@ def load(location, arg=None):
             lines = [frame.lineno for frame in frames if pathlib.Path(frame.filename).name == location.name]
             line = lines[-1] if lines else None
         raise UserError(f"{location}:{line or 1}: {type(error).__name__}: {one_line(error)}") from error
-    if not isinstance(config, ConfigDict):
-        raise UserError(f"{location}: get_config returns {type(config).__name__}, not a ConfigDict")
-    return config
 
 
 def check_overrides(argv, config):

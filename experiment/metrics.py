@@ -58,13 +58,18 @@ class Metrics:
     """The metrics file of one workdir, opened for appending.
 
     A last line without its newline is what a crash left behind: it is cut off, and the run writes it again.
+
+    Args:
+        path: of the file.
+        tensorboard_dir: of the copy, none where left out.
+        rows: before those of the file; with os.devnull as the file, for a process that leaves the writing to another.
     """
 
-    def __init__(self, path, *, tensorboard_dir=None):
+    def __init__(self, path, *, tensorboard_dir=None, rows=()):
         self.path = pathlib.Path(path)
         data = self.path.read_bytes() if self.path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
-        self._rows = _parse(self.path, whole.decode("utf-8", errors="replace"))
+        self._rows = [*rows, *_parse(self.path, whole.decode("utf-8", errors="replace"))]
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
         self._earlier = {(row["stage"], row["step"]) for row in self._rows}

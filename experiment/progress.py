@@ -15,16 +15,20 @@ class Progress:
         total: steps in all, or None where unknown.
         initial: steps done by an earlier process.
         every_s: seconds between lines where stderr is not a terminal.
+        silent: whether nothing is shown.
     """
 
-    def __init__(self, name, *, total=None, initial=0, every_s=10.0):
+    def __init__(self, name, *, total=None, initial=0, every_s=10.0, silent=False):
         self._name, self._total, self._done, self._every_s = name, total, initial, every_s
         self._words = ""
+        self._silent = silent
         self._bar = None
         self._ended = threading.Event()
 
     def __enter__(self):
         self._start = time.monotonic()
+        if self._silent:
+            return self
         if sys.stderr.isatty():
             import tqdm
 
@@ -38,7 +42,7 @@ class Progress:
         self._ended.set()
         if self._bar is not None:
             self._bar.close()
-        elif kind is None:
+        elif kind is None and not self._silent:
             self._say(f"done in {time.monotonic() - self._start:.1f} s")
 
     def update(self, num_steps=1, info=None):

@@ -3,6 +3,9 @@
 Imports nothing heavy, so that the handlers stand before jax is loaded. An exception raised from a handler is lost where
 Python happens to be in a callback that cannot raise (a garbage collector's, a destructor), so a signal also stays
 pending until `check` is called, which a workdir does at every stage, step and row.
+
+One of several processes may not leave a computation that the others are in: there a signal waits in `arrived` until all
+processes have agreed to end, and only then becomes pending.
 """
 
 import contextlib
@@ -32,9 +35,20 @@ class Signals:
 
     def __init__(self):
         self.pending = None
+        self.arrived = None
+        self._awaits_agreement = False
         self._deferring = False
 
+    def await_agreement(self):
+        """Keeps the next signal in `arrived` from now on; whoever finds the processes agreed makes it pending."""
+        self._awaits_agreement = True
+
     def _handle(self, signum, _frame):
+        if self._awaits_agreement and self.arrived is None:
+            self.arrived = signum
+            return
+        if self._awaits_agreement and self.pending is None:
+            raise Interrupted(signum)
         waits = self._deferring and self.pending is None
         self.pending = signum
         if not waits:

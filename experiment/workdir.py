@@ -3,6 +3,9 @@
 A run is a sequence of named stages, each a pure function of the config and of earlier stages. A finished stage is
 kept and given back; a loop starts again from its newest checkpoint; so a run started again with the same command
 ends as if it had never been stopped.
+
+Of several processes (`experiment.hosts`) the first alone writes and reads the directory, and tells the others what it
+read; all make the same calls. What comes back from a stage is the first's, so that all go on alike.
 """
 
 import contextlib
@@ -17,9 +20,10 @@ import time
 import jax
 import numpy as np
 
-from experiment import checkpoint, figures
+from experiment import checkpoint, figures, hosts, mesh
 from experiment.errors import NonFiniteError, UserError
 from experiment.metrics import Metrics, plain
+from experiment.profiling import Trace
 from experiment.progress import Progress
 from experiment.signals import Signals
 
@@ -68,6 +72,7 @@ class Workdir:
         signals: what handles SIGTERM and SIGINT; without it they do what they did before.
         inputs: files and folders that the run reads; it resumes only while they are as they were.
         tensorboard: whether metrics are copied to PATH/tensorboard.
+        profile: window of a trace in PATH/profile, as `profiling.parse` returns it.
 
     Attributes:
         summary: of the run, if it has finished already.
@@ -76,14 +81,28 @@ class Workdir:
         UserError: the directory cannot be written, holds another run, or another process is using it.
     """
 
-    def __init__(self, path, config, *, signals=None, inputs=(), tensorboard=False):
+    def __init__(self, path, config, *, signals=None, inputs=(), tensorboard=False, profile=None):
         self.path = pathlib.Path(path)
         self.signals = signals or Signals()
         self._start = time.monotonic()
         self._earlier_s = 0.0
-        with _naming(self.path):
+        self._throughput = {}
+        self._is_first = hosts.is_first()
+        self._lock = self._metrics = self.summary = None
+        if self._is_first:
+            self._open(config, inputs, tensorboard)
+        self.summary, rows = hosts.tell([self.summary, self._metrics.rows() if self._is_first else None])
+        if not self._is_first:
+            self._metrics = Metrics(os.devnull, rows=rows)
+        self._checkpoints = checkpoint.Checkpoints(self.path / "checkpoints")
+        self._trace = Trace(profile if self._is_first else None, self.path / "profile")
+
+    def _open(self, config, inputs, tensorboard):
+        """Makes the directory this run's own."""
+        with _naming(self.path), contextlib.ExitStack() as undo:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
+            undo.callback(os.close, self._lock)  # a directory that is refused is free for the next
             self.summary = read_summary(self.path, config)  # again: another process may have been here meanwhile
             if not (self.path / "config.json").exists():
                 self._write("inputs.json", json.dumps(_digests(inputs), indent=2) + "\n")
@@ -92,20 +111,30 @@ class Workdir:
                 self.path / "metrics.jsonl",
                 tensorboard_dir=self.path / "tensorboard" if tensorboard else None,
             )
-        self._checkpoints = checkpoint.Checkpoints(self.path / "checkpoints")
+            undo.pop_all()
 
     def __enter__(self):
+        self._trace.__enter__()
         return self
 
     def __exit__(self, *_):
         try:
+            self._trace.__exit__()
             self._metrics.close()
         finally:
-            os.close(self._lock)
+            if self._lock is not None:
+                os.close(self._lock)
 
     def elapsed_s(self):
         """Returns the seconds this run has taken, those of earlier processes up to their last save included."""
         return self._earlier_s + time.monotonic() - self._start
+
+    def throughput(self):
+        """Returns {loop: {"steps_per_s", of the median call, and "num_steps" that it is measured over}}.
+
+        A process's first call of a loop, which compiles, is left out, and so is a call that gives its state back.
+        """
+        return dict(self._throughput)
 
     def stage(self, name, fn):
         """Returns fn(), computed once in the life of the workdir and kept.
@@ -120,12 +149,13 @@ class Workdir:
         Raises:
             NonFiniteError: a NaN in the result.
         """
+        self._is_due()
         self.signals.check()
         saved = self._restore(name)
         if saved is not None:
             return saved[1]
-        with Progress(name):
-            result = _numpy_dicts(name, fn())
+        with Progress(name, silent=not self._is_first):
+            result = hosts.tell_arrays(_numpy_dicts(name, fn()))
             with self.signals.deferred():
                 self._save(name, 1, result)
         return result
@@ -147,24 +177,31 @@ class Workdir:
         if num_steps % steps_per_call:
             raise ValueError(f"{name}: num_steps {num_steps} is not a multiple of steps_per_call {steps_per_call}")
         state, step = checkpoint.without_weak_types(state), 0
+        self._is_due()
         saved = self._restore(name, state)
         if saved is not None:
             step, state = saved
         self.signals.check()
         if step >= num_steps:
             return state
-        last_save = time.monotonic()
-        with Progress(name, total=num_steps, initial=step) as progress, self.signals.deferred():
+        last_save, seconds = time.monotonic(), []
+        progress = Progress(name, total=num_steps, initial=step, silent=not self._is_first)
+        with progress, self.signals.deferred():
             while step < num_steps:
+                before, since = state, time.perf_counter()
                 state, info = step_fn(state, step)
-                values = _check_info(name, step, jax.device_get(info))
+                values = _check_info(name, step, jax.device_get(mesh.gather(info)))
+                seconds.append(time.perf_counter() - since if state is not before else np.nan)
+                del before
                 step += steps_per_call
+                self._trace.called(len(seconds), step == num_steps)
                 with _naming(self.path):
                     self._metrics.write(name, step, **values)
                 progress.update(steps_per_call, values)
                 now = time.monotonic()
-                if step == num_steps or now - last_save >= CHECKPOINT_EVERY_S or self.signals.pending is not None:
+                if self._is_due(step == num_steps or now - last_save >= CHECKPOINT_EVERY_S):
                     checkpoint.check_finite(name, step, state)
+                    self._measure(name, seconds, steps_per_call)
                     self._save(name, step, state)
                     last_save = now
                     self.signals.check()
@@ -182,7 +219,8 @@ class Workdir:
 
     def track(self, iterable, name, total=None):
         """Yields from the iterable and shows progress."""
-        with Progress(name, total=total if total is not None else len(iterable)) as progress:
+        total = total if total is not None else len(iterable)
+        with Progress(name, total=total, silent=not self._is_first) as progress:
             for item in iterable:
                 self.signals.check()
                 yield item
@@ -191,6 +229,8 @@ class Workdir:
     def save_figure(self, name, figure, rows):
         """Writes figures/NAME.png and, with the plotted points (flat dicts), figures/NAME.csv."""
         self.signals.check()
+        if not self._is_first:
+            return
         with _naming(self.path):
             (self.path / "figures").mkdir(exist_ok=True)
             self._write(f"figures/{name}.png", figures.png(figure))
@@ -200,12 +240,14 @@ class Workdir:
         """Writes a file of the workdir, text or bytes, in one piece."""
         with _naming(self.path):
             self._write(name, content)
+        hosts.tell()  # the others wait, for they may read the file
 
     def finish(self, summary):
         """Writes summary.json, which marks the run as finished, and returns what was written."""
         summary = plain(summary)
         with _naming(self.path):
             self._write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        hosts.tell()  # a process that left earlier could not be told of a failure here
         return summary
 
     def _restore(self, name, target=None):
@@ -214,13 +256,34 @@ class Workdir:
             return None
         step, state, notes = saved
         self._earlier_s = max(self._earlier_s, notes.get("elapsed_s", 0.0))
+        if notes.get("throughput"):
+            self._throughput[name] = notes["throughput"]
         return step, state
 
     def _save(self, name, step, state):
-        self._checkpoints.save(name, step, state, elapsed_s=self.elapsed_s())
+        notes = {"elapsed_s": self.elapsed_s(), "throughput": self._throughput.get(name)}
+        self._checkpoints.save(name, step, state, **notes)
+
+    def _is_due(self, is_due=False):
+        """Returns whether a loop has to save: where it is due in the first process, or a signal is pending.
+
+        A signal that any of several processes got becomes pending in all of them here, at the same point.
+        """
+        arrived, is_due = hosts.agree([self.signals.arrived or 0, int(is_due and self._is_first)])
+        self.signals.pending = self.signals.pending or arrived or None
+        return bool(is_due) or self.signals.pending is not None
+
+    def _measure(self, name, seconds, steps_per_call):
+        """Notes the throughput of a loop whose calls in this process have taken so long, NaN for an idle one."""
+        measured = [each for each in seconds[1:] if each == each]
+        if measured:
+            rate = steps_per_call / float(np.median(measured))
+            self._throughput[name] = {"steps_per_s": rate, "num_steps": steps_per_call * len(measured)}
 
     def _write(self, name, content):
-        """Writes a file under a temporary name and renames it."""
+        """Writes a file under a temporary name and renames it; only the first of several processes does."""
+        if not self._is_first:
+            return
         target = self.path / name
         temporary = target.with_name(f".{target.name}.part")
         try:
@@ -318,7 +381,7 @@ def _numpy_dicts(stage, tree):
     """Returns nested dicts of numpy arrays, checked to be what a stage may return."""
     if isinstance(tree, dict):
         return {str(key): _numpy_dicts(f"{stage}/{key}", value) for key, value in tree.items()}
-    array = np.asarray(jax.device_get(tree))
+    array = np.asarray(jax.device_get(mesh.gather(tree)))
     if array.dtype.kind not in "biuf" and array.dtype != jax.numpy.bfloat16:
         raise TypeError(f"{stage}: a stage returns nested dicts of numbers and arrays, not {type(tree).__name__}")
     if array.dtype.kind == "f" and np.isnan(array).any():

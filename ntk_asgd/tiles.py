@@ -6,7 +6,7 @@ Axes: n1, n2 examples; a tile is a block of rows by a block of columns.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 # Past a few hundred examples a block is no faster (two_layer_ntk, n = 2000, M = 4096, 2 CPU cores: 0.17 s at 250 and at
 # 500, 0.20 s at 1000), and the smaller the blocks, the more tiles a symmetric Gram leaves out.
@@ -30,7 +30,8 @@ def gram(left, right, contract, operands, x1, x2, *, block_size=None, mesh=None)
         x2: inputs [n2, ...]; None for x1.
         block_size: the most examples a block; where left out, so many that two blocks and their tile stay below
             256 MB, and no more than 512.
-        mesh: a `jax.sharding.Mesh` whose devices share the rows; all devices where left out.
+        mesh: a `jax.sharding.Mesh` whose devices share the rows; all devices where left out. Where they belong to more
+            than one process, each device gets all of K, so that every process can read it.
 
     Raises:
         ValueError: a block size below 1.
@@ -40,7 +41,7 @@ def gram(left, right, contract, operands, x1, x2, *, block_size=None, mesh=None)
     elif block_size < 1:
         raise ValueError(f"block_size must be at least 1, not {block_size}")
     if mesh is None and not jax.sharding.get_abstract_mesh().manual_axes:  # inside a shard_map, devices are taken
-        mesh = Mesh(np.array(jax.devices()), ("rows",))
+        mesh = Mesh(np.array(jax.devices()), ("data",))
     if mesh is None or mesh.size == 1:
         return _serial(left, right, contract, operands, x1, x2, block_size)
 
@@ -50,7 +51,8 @@ def gram(left, right, contract, operands, x1, x2, *, block_size=None, mesh=None)
     rows, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
     share = jax.shard_map(share, mesh=mesh, in_specs=(whole, rows, whole), out_specs=rows, check_vma=False)
     padded = jnp.pad(x1, [(0, -x1.shape[0] % mesh.size)] + [(0, 0)] * (x1.ndim - 1), mode="edge")
-    return share(operands, padded, x1 if x2 is None else x2)[: x1.shape[0]]
+    kernel = share(operands, padded, x1 if x2 is None else x2)[: x1.shape[0]]
+    return jax.lax.with_sharding_constraint(kernel, NamedSharding(mesh, whole)) if mesh.is_multi_process else kernel
 
 
 def _serial(left, right, contract, operands, x1, x2, block_size):

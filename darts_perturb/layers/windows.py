@@ -16,8 +16,12 @@ from jax import lax
 
 
 def on_accelerator():
-    """Returns whether XLA's own convolutions and pools are the fast ones: everywhere but on a CPU."""
-    return jax.default_backend() != "cpu"
+    """Returns whether XLA's own convolutions and pools are the fast ones: everywhere but on a CPU.
+
+    Several CPU devices stand in for accelerators and run what those run: a batch spread over devices stays spread in
+    XLA's own operations, and would be sent whole to each for a sum of shifted copies.
+    """
+    return jax.default_backend() != "cpu" or jax.device_count() > 1
 
 
 class Window(NamedTuple):

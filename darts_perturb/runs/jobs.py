@@ -65,10 +65,10 @@ class Jobs:
         for number in range(len(y)):
             batch = x[number : number + 1], y[number : number + 1]
             if self.mesh is not None:
-                batch = tuple(_along(self.mesh, leaf, 1) for leaf in batch)
-                params, masks = jax.device_put((params, masks), _on_all(self.mesh))
+                batch = mesh.put(batch, self.mesh, None, mesh.DATA)
+                params, masks = mesh.put((params, masks), self.mesh)
             batch_key = jax.random.fold_in(key, number)
-            found = [self.masked(params, masks[rows], *batch, key=batch_key) for rows in whole]
+            found = [mesh.gather(self.masked(params, masks[rows], *batch, key=batch_key)) for rows in whole]
             parts.append([jnp.concatenate(each)[: len(masks)] for each in zip(*found)])
         return tuple(jnp.concatenate(each, axis=1) for each in zip(*parts))
 
@@ -108,7 +108,7 @@ class Jobs:
     def _loop(self, name, state, step, **settings):
         """Returns what `Workdir.loop` does, of a state that every device of the mesh has, also when it is read back."""
         if self.mesh is not None:
-            state = jax.device_put(state, _on_all(self.mesh))
+            state = mesh.put(state, self.mesh)
         return self.workdir.loop(name, state, step, **settings)
 
     def _plan(self, key, num_steps, bilevel, **recipe):
@@ -121,7 +121,7 @@ class Jobs:
 
     def _spread(self, plan):
         """Returns a plan whose batches lie on all devices of the mesh."""
-        return plan if self.mesh is None else plan._replace(index=_along(self.mesh, plan.index, 1))
+        return plan if self.mesh is None else plan._replace(index=mesh.put(plan.index, self.mesh, None, mesh.DATA))
 
     def _call(self, key, state, plan, start, **options):
         """Returns (state, info) after one compiled call: the half-steps of a plan from number `start` on."""
@@ -285,16 +285,5 @@ def _calls(epoch_steps, steps_per_call, unit=1):
 
 def _mesh(*sizes):
     """Returns the mesh of the most devices that divide every batch size, None where that is one."""
-    count = max(n for n in range(1, jax.device_count() + 1) if all(size % n == 0 for size in sizes))
-    return None if count == 1 else mesh.data_mesh(count)
-
-
-def _on_all(devices):
-    """Returns the placement of an array that every device of a mesh has as a copy."""
-    return jax.sharding.NamedSharding(devices, jax.sharding.PartitionSpec())
-
-
-def _along(devices, array, axis):
-    """Returns an array spread over the devices of a mesh along one of its axes."""
-    spec = jax.sharding.PartitionSpec(*[None] * axis, mesh.AXIS)
-    return jax.device_put(array, jax.sharding.NamedSharding(devices, spec))
+    count = mesh.most(lambda n: all(size % n == 0 for size in sizes))
+    return None if count == 1 else mesh.over(mesh.DATA, count)

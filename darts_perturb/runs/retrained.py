@@ -110,9 +110,8 @@ def retrained(workdir, name, genotype, dataset, config, seed):
         final_learning_rate=recipe.final_learning_rate,
         drop_path=recipe.drop_path or None,
     )
-    whole, by_column = (jax.sharding.NamedSharding(mesh, jax.P(*axes)) for axes in ((), (None, meshes.AXIS)))
-    state = jax.device_put(state, whole)
-    plan = jax.device_put(plan, whole)._replace(index=jax.device_put(plan.index, by_column))
+    state = meshes.put(state, mesh)
+    plan = meshes.put(plan, mesh)._replace(index=meshes.put(plan.index, mesh, None, meshes.DATA))
     numbers = retraining.Recipe(recipe.momentum, recipe.weight_decay, recipe.clip or math.inf, recipe.auxiliary)
     network = {"genotype": genotype, "layers": recipe.layers, "dtype": config.dtype}
     augmentation = {"shift": config.shift, "flip": config.flip, "cutout": recipe.cutout, "fill": tuple(dataset.black)}
@@ -157,4 +156,4 @@ def steps_in_call(epoch_steps, wanted):
 
 def _mesh(batch_size):
     """Returns the mesh of as many devices as can share a batch evenly."""
-    return meshes.data_mesh(max(n for n in range(1, jax.device_count() + 1) if batch_size % n == 0))
+    return meshes.over(meshes.DATA, meshes.most(lambda n: batch_size % n == 0))

@@ -152,7 +152,7 @@ def _measure(config, data, activation, place, y, workdir):
     for num_samples in config.network.num_samples:
         found = []
         for seed in workdir.track(range(config.network.num_seeds), f"networks {activation} T={num_samples}"):
-            own = (place[seed], y[seed], num_samples, seed)
+            own = (*mesh.gather((place[seed], y[seed])), num_samples, seed)
             fn = functools.partial(_network, config, data, operator, activation, *own)
             found.append(workdir.stage(f"network_{name}_T{num_samples}_seed{seed}", fn))
         schemes = (*config.averages, "decreasing", "functions")
@@ -261,7 +261,7 @@ def _grid(config, data, operator, whole, place, y):
     for row, num_samples in zip(table, config.num_samples):
         row[: num_samples + 1] = weighting.weights("average", num_samples)
     small = jnp.asarray(whole().gram, jnp.float32)
-    residuals = _residuals(small, place, y, settings)
+    residuals = mesh.gather(_residuals(small, place, y, settings))
     found = []
     for m, level in enumerate(levels):
         values = _averages(small, place, residuals[:, m], table, jax.tree.map(lambda leaf, m=m: leaf[m], settings))
@@ -282,27 +282,27 @@ def _descents(config, data, operator, whole, place, y, num_samples):
     settings = _settings([(eta, level, 0.0) for eta in etas.values()] + [(etas["larger"], level, config.power)])
     place, y = place[:, :num_samples], y[:, :num_samples]
     small = jnp.asarray(whole().gram, jnp.float32)
-    residuals = _residuals(small, place, y, settings)
+    residuals = mesh.gather(_residuals(small, place, y, settings))
     table = np.stack([weighting.weights(scheme, num_samples) for scheme in (*config.averages, "last")])
     result = {"biases": _biases(config, data, operator, num_samples, level)}
     for m, name in enumerate((*etas, "decreasing")):
         values = _averages(small, place, residuals[:, m], table, jax.tree.map(lambda leaf, m=m: leaf[m], settings))
         if name == "decreasing":
-            result["averages"]["decreasing"] = population.excess_risk(values[:, -1], data.target)
+            result["averages"]["decreasing"] = population.excess_risk(mesh.gather(values[:, -1]), data.target)
             continue
         mean = _mean(operator, whole(), num_samples, etas[name], level)
         one = _measured(data, values[:, :1], mean[None])
         squares = np.mean(np.square(residuals[:, m]), axis=1)
         result[name] = {key: value[:, 0] for key, value in one.items()} | {"residual_square": squares}
         if name == "larger":
-            risks = population.excess_risk(values, data.target)[:, : len(config.averages)]
+            risks = population.excess_risk(mesh.gather(values), data.target)[:, : len(config.averages)]
             result["averages"] = dict(zip(config.averages, risks.T))
     return result
 
 
 def _measured(data, values, means):
     """Returns {"risk", "variance"} [seeds, q] of averages [seeds, q, n] whose expectations are `means` [q, n]."""
-    values = np.asarray(values)
+    values = np.asarray(mesh.gather(values))
     if not np.isfinite(values).all():
         raise NonFiniteError("the reference ASGD is not finite; lower config.eta_sup_k")
     return {

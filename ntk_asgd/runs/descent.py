@@ -73,7 +73,7 @@ def reference(config, workdir, name, problems, num_samples, key, **settings):
     """
     streams = mesh.shard_leading(jax.random.split(key, config.num_seeds))
     numbers = circle.numbers(problems, num_samples, **settings)
-    return workdir.loop(
+    reached = workdir.loop(
         name,
         circle.reference_start(config.num_seeds, numbers),
         lambda state, step: circle.advance_reference(
@@ -82,6 +82,7 @@ def reference(config, workdir, name, problems, num_samples, key, **settings):
         num_steps=num_samples,
         steps_per_call=config.steps_per_call,
     )
+    return mesh.gather(reached)
 
 
 def networks(config, workdir, name, problems, num_samples, key, *, activation, widths=None, **settings):
@@ -122,13 +123,14 @@ def networks(config, workdir, name, problems, num_samples, key, *, activation, w
     basis = np.asarray(circle.basis(len(problems[0].eigenvalues)))
     clean = basis @ problems[0].coefficients
     outputs = {
-        curve: np.asarray(circle.network_outputs(weights(state), numbers, **fixed))
+        curve: np.asarray(mesh.gather(circle.network_outputs(weights(state), numbers, **fixed)))
         for curve, weights in (("averaged", asgd.averaged_weights), ("last", asgd.last_weights))
     }
     risks = {curve: np.mean((each - clean[None, None, :]) ** 2, axis=2) for curve, each in outputs.items()}
-    limit = np.asarray(followed.mean) @ basis.T
+    mean = np.asarray(mesh.gather(followed.mean))
+    limit = mean @ basis.T
     return risks | {
-        "reference": problems[0].distance(followed.mean),
+        "reference": problems[0].distance(mean),
         "sup_gap": np.abs(outputs["averaged"] - limit).max(axis=2),
         "outputs": outputs["averaged"],
     }

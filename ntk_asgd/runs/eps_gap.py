@@ -159,7 +159,8 @@ def _gaps(config, problem, width, samples):
     )
     x = jax.vmap(circle.on_circle)(jnp.asarray(samples["angles"]))
     fixed = {"activation": config.activation, "gamma": float(config.gamma)}
-    ours, linear = _outputs(*mesh.shard_leading((weights, x, jnp.asarray(samples["y"]))), _numbers(problem), **fixed)
+    spread = mesh.shard_leading((weights, x, jnp.asarray(samples["y"])))
+    ours, linear = mesh.gather(_outputs(*spread, _numbers(problem), **fixed))
     limit = samples["limit"]
     pairs = {"linearization": (ours, linear), "sampling": (linear, limit), "total": (ours, limit)}
     return {gap: np.abs(np.asarray(one) - np.asarray(other)).max(axis=1) for gap, (one, other) in pairs.items()}

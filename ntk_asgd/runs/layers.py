@@ -269,7 +269,7 @@ def _train(config, data, workdir, layers):
         num_steps=net.num_samples[-1],
         steps_per_call=config.steps_per_call,
     )
-    return jax.device_get(risks)
+    return jax.device_get(mesh.gather(risks))
 
 
 @functools.partial(jax.jit, static_argnames=("activation", "gamma", "layers", "num_steps"))

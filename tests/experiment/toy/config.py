@@ -15,3 +15,7 @@ def get_config(arg=""):
     config.input = config_dict.placeholder(str)
     config.inner = ConfigDict({"rate": 0.5})
     return config
+
+
+def sweep():
+    return [{"seed": seed, "inner.rate": rate} for seed in (0, 1) for rate in (0.5, 1.0)]

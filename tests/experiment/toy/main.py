@@ -2,9 +2,11 @@
 
 from experiment import app
 
+RUNS = {"walk": "toy.walk"}
+
 
 def main(argv=None):
-    app.main(system="toy", runs={"walk": "toy.walk"}, default_config="toy/config.py", argv=argv)
+    app.main(system="toy", runs=RUNS, default_config="toy/config.py", argv=argv)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from experiment import figures
+from experiment.errors import NonFiniteError
 
 INPUTS = ("input",)
 
@@ -28,14 +29,15 @@ def _walk(state, step, num_steps):
     return jax.lax.scan(body, state, jnp.arange(num_steps))
 
 
+def _start(config, data):
+    noise = jax.random.normal(jax.random.key(config.seed + 1), (1000,))  # a checkpoint of more than a block
+    return {"position": jnp.arange(4.0), "nested": {"length": len(data), "noise": noise}}
+
+
 def run(config, data, workdir):
     print("words of a run do not reach stdout")
 
-    def first():
-        noise = jax.random.normal(jax.random.key(config.seed + 1), (1000,))  # a checkpoint of more than a block
-        return {"position": jnp.arange(4.0), "nested": {"length": len(data), "noise": noise}}
-
-    start = workdir.stage("start", first)
+    start = workdir.stage("start", functools.partial(_start, config, data))
 
     def step_fn(state, step):
         time.sleep(config.sleep_s)
@@ -50,4 +52,33 @@ def run(config, data, workdir):
     axis.plot([row["step"] for row in rows], [row["mean"] for row in rows])
     workdir.save_figure("walk", figure, rows)
     sys.stdout.write("nor these\n")
-    return {"position": state["position"], "length": start["nested"]["length"]}
+    return _figures(config, state["position"], start["nested"]["length"])
+
+
+def _figures(config, position, length):
+    mean = {"value": config.inner.rate * position.mean(), "sd": position.std(), "seeds": 4}
+    return {"position": position, "mean": mean, "length": length}
+
+
+VECTORIZED = ("seed", "inner.rate", "nan_at")
+
+
+def run_points(configs, datas, workdirs):
+    """The figures of `run`, of walks that one program takes."""
+    print(f"{len(configs)} walks together")
+    starts = [
+        workdir.stage("start", functools.partial(_start, config, data))
+        for config, data, workdir in zip(configs, datas, workdirs)
+    ]
+    keys = jax.vmap(jax.random.key)(jnp.array([config.seed for config in configs]))
+    state = {"position": jnp.stack([start["position"] for start in starts]), "key": keys}
+    for step in range(0, configs[0].num_steps, 10):
+        time.sleep(configs[0].sleep_s)
+        state, _ = jax.vmap(_walk, (0, None, None))(state, step, 10)
+        if any(config.nan_at in range(step, step + 10) for config in configs):
+            raise NonFiniteError(f"a mean is not finite at step {step}")
+    positions = jax.device_get(state["position"])
+    for workdir, position in zip(workdirs, positions):
+        workdir.log("end", configs[0].num_steps, total=position.sum())
+    lengths = [start["nested"]["length"] for start in starts]
+    return [_figures(config, position, length) for config, position, length in zip(configs, positions, lengths)]
