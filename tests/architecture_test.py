@@ -16,7 +16,7 @@ MATHS = {
     "darts_perturb": {"jax", "numpy", "scipy", "optax", "flax"},
 }
 LAZY = {  # imported inside the functions that need them, and by nothing else
-    "experiment": {"orbax", "tqdm", "tensorboardX", "matplotlib", "cycler", "scipy"},
+    "experiment": {"orbax", "tqdm", "tensorboardX", "matplotlib", "cycler", "scipy", "submitit", "ray", "pyarrow"},
     "ntk_asgd": {"matplotlib", "sklearn"},
     "cqd": {"matplotlib", "rdflib", "pyoxigraph", "sklearn"},
     "darts_perturb": {"matplotlib", "sklearn", "skimage"},
