@@ -37,7 +37,7 @@ class Signals:
         self.pending = None
         self.arrived = None
         self._awaits_agreement = False
-        self._deferring = False
+        self._deferring = 0  # blocks: several threads of a process may be in one each
 
     def await_agreement(self):
         """Keeps the next signal in `arrived` from now on; whoever finds the processes agreed makes it pending."""
@@ -72,11 +72,11 @@ class Signals:
     @contextlib.contextmanager
     def deferred(self):
         """Keeps a signal until the block ends or calls `check`."""
-        self._deferring = True
+        self._deferring += 1
         try:
             yield
         finally:
-            self._deferring = False
+            self._deferring -= 1
         self.check()
 
     def check(self):

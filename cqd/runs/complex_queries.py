@@ -16,6 +16,7 @@ from cqd import query as queries_lib
 from cqd.runs import asked, fitting, graphs, methods, summaries
 from cqd.runs import complex_queries_plots as plots
 
+VECTORIZED = fitting.TRACED
 INPUTS = ("graph", "queries", "predictor")
 PARTS = ("test", "valid")
 TYPES_WITH_VARIABLES = ("2p", "3p", "ip", "pi")  # whose proofs can go wrong; in up one branch suffices

@@ -8,11 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from cqd import graph, link_ranking, predictor, ranking, trained, training
-from experiment import errors, mesh
+from experiment import errors, mesh, unison
 
 DTYPES = ("float32", "bfloat16")
+# Fields of the config that are traced in training: runs that differ in no others are trained as one program.
+TRACED = ("seed", "seeds", "learning_rate", "regularization", "relation_weight")
 _STATIC = ("num_epochs", "batch_size", "num_entities", "compute_dtype", "num_parts")
-_epochs = functools.partial(jax.jit, static_argnames=_STATIC, donate_argnums=0)(training.epochs)
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC, donate_argnums=0)
+def _epochs(state, key, epoch, triples, numbers, **static):
+    return training.epochs(state, key, epoch, triples, **numbers, **static)
 
 
 def check(config):
@@ -43,18 +49,19 @@ def fit(config, vocabulary, world, seed, workdir):
     state = mesh.shard_leading(state, mesh.MODEL)
     num_parts = mesh.over(mesh.MODEL).shape[mesh.MODEL]
     triples = jnp.asarray(graph.with_inverses(world.splits.train))
+    numbers = {name: config[name] for name in ("learning_rate", "regularization")}
+    numbers["relation_weight"] = config.relation_weight or None
 
     def step(state, number):
-        return _epochs(
+        return unison.call(
+            _epochs,
             state,
             train_key,
             number,
             triples,
+            numbers,
             num_epochs=config.epochs_per_call,
             batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            regularization=config.regularization,
-            relation_weight=config.relation_weight or None,
             num_entities=vocabulary.num_entities,
             compute_dtype=config.compute_dtype,
             num_parts=num_parts,

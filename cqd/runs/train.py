@@ -6,6 +6,7 @@ from cqd import ranking
 from cqd.runs import fitting, graphs, summaries
 from cqd.runs import training_plots as plots
 
+VECTORIZED = fitting.TRACED
 INPUTS = graphs.INPUTS
 
 

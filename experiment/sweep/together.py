@@ -2,18 +2,19 @@
 
     python -m experiment.sweep.together SYSTEM FLAGS [FLAGS ...]
 
-runs the points whose flags are given, each as a JSON list of words. A run that can do so has
+runs the points whose flags are given, each as a JSON list of words, in one process that computes their
+`experiment.unison.call`s together. The module of a run that has such calls names the config fields that are traced in
+them, so that points which differ in no others run as one program:
 
-    VECTORIZED = ("seed", "eta")         # config fields whose values may differ among runs of one program
-    run_points(configs, datas, workdirs) -> the figures of each, as `run` gives them
-
+    VECTORIZED = ("seed", "eta")
 """
 
+import functools
 import importlib
 import json
 import sys
 
-from experiment import app
+from experiment import app, unison
 from experiment.errors import UserError
 
 MODULE = "experiment.sweep.together"
@@ -33,11 +34,11 @@ def groups(sweep, points, size=None):
         size: points a program at most.
 
     Raises:
-        UserError: the run has no run_points.
+        UserError: the run has no such calls.
     """
     module = importlib.import_module(sweep.runs[sweep.config["run"]])
     fields = getattr(module, "VECTORIZED", ())
-    if not fields or not hasattr(module, "run_points"):
+    if not fields:
         raise UserError(
             f"--vectorize: config.run={sweep.config['run']!r} has no points that run together; leave the flag out"
         )
@@ -70,7 +71,7 @@ def _run(system, every, signals):
         system=system,
         runs=runs,
         every=options,
-        run_fn=lambda module, *each: module.run_points(*each),
+        run_fn=lambda module, *each: unison.run([functools.partial(module.run, *own) for own in zip(*each)], signals),
         signals=signals,
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 from experiment import figures
 from ntk_asgd.runs import descent
 
+VECTORIZED = (*descent.TRACED, "power")
 _METHODS = {
     "average": "average of all iterates",
     "tail": "average of the second half",

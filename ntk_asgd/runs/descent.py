@@ -6,9 +6,14 @@ import jax
 import numpy as np
 from absl import logging
 
-from experiment import figures, mesh
+from experiment import figures, mesh, unison
 from ntk_asgd import activations, asgd, circle, rkhs, targets, theory
 
+# Fields of the config that are traced in the loops here: runs that differ in no others are one program together.
+TRACED = (
+    *("seed", "beta", "r", "eta_sup_k", "sup_norm", "tail", "noise", "bias_over_variance"),
+    *("network.r", "network.scale"),
+)
 _RESAMPLES = 1_000  # bootstrap resamples of the seeds
 _BETA = theory.decay_exponent(2)
 
@@ -76,8 +81,13 @@ def reference(config, workdir, name, problems, num_samples, key, **settings):
     reached = workdir.loop(
         name,
         circle.reference_start(config.num_seeds, numbers),
-        lambda state, step: circle.advance_reference(
-            mesh.shard_leading(state), streams, step, numbers, num_steps=config.steps_per_call
+        lambda state, step: unison.call(
+            circle.advance_reference,
+            mesh.shard_leading(state),
+            streams,
+            step,
+            numbers,
+            num_steps=config.steps_per_call,
         ),
         num_steps=num_samples,
         steps_per_call=config.steps_per_call,
@@ -113,8 +123,14 @@ def networks(config, workdir, name, problems, num_samples, key, *, activation, w
     reached = workdir.loop(
         name,
         (start, circle.reference_start(net.num_seeds, numbers)),
-        lambda state, step: circle.advance_network(
-            mesh.shard_leading(state), streams, step, numbers, num_steps=config.steps_per_call, **fixed
+        lambda state, step: unison.call(
+            circle.advance_network,
+            mesh.shard_leading(state),
+            streams,
+            step,
+            numbers,
+            num_steps=config.steps_per_call,
+            **fixed,
         ),
         num_steps=num_samples,
         steps_per_call=config.steps_per_call,

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from experiment import figures, mesh
+from experiment import figures, mesh, unison
 from ntk_asgd import activations, asgd, circle, network, one_pass, rkhs, sphere, targets, theory
 from ntk_asgd.runs import descent
 
+VECTORIZED = ("seed", "network.eta_sup_k", "network.regularization", "network.noise")
 LAYERS = ("output", "input", "both")  # the layers trained; their operators; the targets made of those
 _OPERATORS = {"output": r"$\Sigma_a$", "input": r"$\Sigma_b$", "both": r"$\Sigma$"}
 _STYLES = {"output": "-", "input": "-", "both": "--"}
@@ -254,7 +255,9 @@ def _train(config, data, workdir, layers):
 
     def step_fn(state, step):
         states, risks = mesh.shard_leading(state)
-        states, info = _advance(states, streams, step, numbers, layers=layers, num_steps=config.steps_per_call, **fixed)
+        states, info = unison.call(
+            _advance, states, streams, step, numbers, layers=layers, num_steps=config.steps_per_call, **fixed
+        )
         if step + config.steps_per_call in net.num_samples:
             place = net.num_samples.index(step + config.steps_per_call)
             risks = jax.tree.map(

@@ -7,6 +7,7 @@ from experiment import figures
 from ntk_asgd import circle, targets, theory
 from ntk_asgd.runs import descent
 
+VECTORIZED = (*descent.TRACED, "norm", "constant")
 _LISTED = 2**16  # eigenfunctions of the target that are counted
 
 

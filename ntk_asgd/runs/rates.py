@@ -7,6 +7,7 @@ from experiment import figures
 from ntk_asgd import activations, theory
 from ntk_asgd.runs import descent
 
+VECTORIZED = descent.TRACED
 _CURVES = ("averaged", "last", "reference")
 _RELU = "relu"
 _TERMS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiment.sweep import points, together
-from tests.experiment import binary
+from tests.experiment import binary, team
 from tests.experiment.sweep import sweeping
 from tests.experiment.sweep.sweeping import TOY
 
@@ -36,7 +36,7 @@ def test_points_together_come_out_as_alone(here, tmp_path):
     status, line, err = here(TOY, f"--workdir={root}", "--config.num_steps=30", "--vectorize")
     assert (status, line["done"]) == (0, 4), err
     (said,) = log(root).values()
-    assert said.count("4 walks together") == 1
+    assert said.count("4 runs as one program: _walk") == 1
     own = [TOY, "--config.inner.rate=1.0", "--config.seed=1", "--config.num_steps=30"]
     status, out, err = binary.run("toy.main", *own, f"--workdir={tmp_path / 'alone'}")
     assert status == 0, err
@@ -83,12 +83,37 @@ def test_what_cannot_run_together_runs_one_by_one(here, tmp_path):
     assert "mean is not finite at step 5" in err
 
 
+SYSTEMS = [
+    ("ntk_asgd", "averaging", [{"eta_sup_k": 0.2}, {"seed": 1}], 2),
+    ("cqd", "train", [{"regularization": 0.03}, {"regularization": 0.05, "learning_rate": 0.2}], 1),
+    pytest.param("ntk_asgd", "rates", [{"noise": 0.25}, {"noise": 0.5}], 2, marks=pytest.mark.slow),
+    pytest.param("ntk_asgd", "misspecified", [{"constant": 0.3}, {"constant": 1.0}], 2, marks=pytest.mark.slow),
+    pytest.param("ntk_asgd", "layers", [{"network.noise": 0.1}, {"network.noise": 0.2}], 1, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("system", "run", "overrides", "least"), SYSTEMS)
+def test_the_systems_own_runs_come_out_as_alone(here, tmp_path, system, run, overrides, least):
+    (tmp_path / "own.py").write_text(
+        f"from configs.{system}.{run} import get_config\n\n\ndef sweep():\n    return {overrides}\n"
+    )
+    config, roots = f"--config={tmp_path / 'own.py'}:smoke", {}
+    for flag in ("--vectorize", "--novectorize"):
+        roots[flag] = tmp_path / flag.strip("-")
+        status, line, err = here(config, f"--system={system}", f"--workdir={roots[flag]}", "--num_workers=1", flag)
+        assert (status, line["done"]) == (0, 2), err
+        said = "".join(log(roots[flag]).values())
+        assert (said.count("2 runs as one program") >= least) == (flag == "--vectorize")
+    for alone in sorted((roots["--novectorize"] / "points").iterdir()):
+        team.assert_near(roots["--vectorize"] / "points" / alone.name, alone, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_a_group_that_was_killed_goes_on(here, tmp_path):
     root = tmp_path / "w"
     args = [TOY, f"--workdir={root}", "--config.num_steps=30", "--vectorize"]
     driver = binary.start("experiment.sweep", *args)
-    while not any("walks together" in text for text in log(root).values()):
+    while not any("as one program" in text for text in log(root).values()):
         assert driver.poll() is None
     driver.kill()
     driver.communicate()

@@ -8,10 +8,10 @@ import time
 import jax
 import jax.numpy as jnp
 
-from experiment import figures
-from experiment.errors import NonFiniteError
+from experiment import figures, unison
 
 INPUTS = ("input",)
+VECTORIZED = ("seed", "inner.rate", "nan_at")
 
 
 def load(config):
@@ -41,7 +41,7 @@ def run(config, data, workdir):
 
     def step_fn(state, step):
         time.sleep(config.sleep_s)
-        state, mean = _walk(state, step, 10)
+        state, mean = unison.call(_walk, state, step, num_steps=10)
         return state, {"mean": jnp.where(step + jnp.arange(10) == config.nan_at, jnp.nan, mean)}
 
     state = {"position": jnp.asarray(start["position"]), "key": jax.random.key(config.seed)}
@@ -58,27 +58,3 @@ def run(config, data, workdir):
 def _figures(config, position, length):
     mean = {"value": config.inner.rate * position.mean(), "sd": position.std(), "seeds": 4}
     return {"position": position, "mean": mean, "length": length}
-
-
-VECTORIZED = ("seed", "inner.rate", "nan_at")
-
-
-def run_points(configs, datas, workdirs):
-    """The figures of `run`, of walks that one program takes."""
-    print(f"{len(configs)} walks together")
-    starts = [
-        workdir.stage("start", functools.partial(_start, config, data))
-        for config, data, workdir in zip(configs, datas, workdirs)
-    ]
-    keys = jax.vmap(jax.random.key)(jnp.array([config.seed for config in configs]))
-    state = {"position": jnp.stack([start["position"] for start in starts]), "key": keys}
-    for step in range(0, configs[0].num_steps, 10):
-        time.sleep(configs[0].sleep_s)
-        state, _ = jax.vmap(_walk, (0, None, None))(state, step, 10)
-        if any(config.nan_at in range(step, step + 10) for config in configs):
-            raise NonFiniteError(f"a mean is not finite at step {step}")
-    positions = jax.device_get(state["position"])
-    for workdir, position in zip(workdirs, positions):
-        workdir.log("end", configs[0].num_steps, total=position.sum())
-    lengths = [start["nested"]["length"] for start in starts]
-    return [_figures(config, position, length) for config, position, length in zip(configs, positions, lengths)]
