@@ -48,8 +48,8 @@ def answer(
         beam_size: entities kept a variable by "beam"; the number of entities or more makes the search exact.
         normalize: "sigmoid", "softmax" over the tails, or "calibrated" by the out-degree in the observed graph.
         batch_size: queries at a time, of "beam" on a placed predictor at a time on each part of the axis "data"; memory
-            grows as batch_size N. "exact" computes the atoms of a relation once for
-            the queries of a batch, hence gains from larger ones.
+            grows as batch_size N. "exact" computes the atoms of a relation once for the queries of a batch, hence gains
+            from larger ones.
         observed: `graph.Index` of the observed edges (`graph.build_index` makes it), for normalize="calibrated" and
             known="certain".
         known: "certain" gives observed edges truth 1; None leaves them to the predictor.
