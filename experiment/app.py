@@ -211,7 +211,7 @@ def start_jax(compilation_cache):
 def _take_devices(options, signals):
     """Joins the job of several processes, when asked, and lays the mesh over all devices."""
     if options.distributed:
-        hosts.join(options.coordinator, options.num_processes, options.process_id)
+        hosts.join(options.coordinator, options.num_processes, options.process_id, signals.check)
     if hosts.are_many():
         signals.await_agreement()
     if not hosts.is_first():

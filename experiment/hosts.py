@@ -19,6 +19,12 @@ import traceback
 from experiment.errors import UserError, one_line
 
 HEARTBEAT_S = 30  # after which a process that is not heard of counts as dead
+_TIMEOUTS_S = {
+    "initialization_timeout": 300,
+    "heartbeat_timeout_seconds": HEARTBEAT_S,
+    "shutdown_timeout_seconds": 2 * HEARTBEAT_S,
+}
+_PATIENCE_S = 5.0  # before a process that waits for others says so
 _POLL_S = 0.5
 _LINGER_S = 5.0  # of a failed first process, whose end is the end of the key-value store
 _FOREVER_MS = 7 * 24 * 3600 * 1000
@@ -31,13 +37,14 @@ _told = 0  # values told so far, the same in every process
 _listening = threading.Event()
 
 
-def join(coordinator="", num_processes=None, process_id=None):
-    """Makes this process one of a job; call it before any computation.
+def join(coordinator="", num_processes=None, process_id=None, check=lambda: None):
+    """Makes this process one of a job; call it before any computation. Waits 300 s at most for the other processes.
 
     Args:
         coordinator: host:port of the first process; where left out, SLURM, Open MPI, Kubernetes or a TPU pod says.
         num_processes: of the job.
         process_id: of this process, from 0.
+        check: called while it waits; may raise to give up.
 
     Raises:
         UserError: no cluster is found in the environment, or the job cannot be joined.
@@ -51,9 +58,7 @@ def join(coordinator="", num_processes=None, process_id=None):
     jax.config.update("jax_cpu_enable_async_dispatch", False)  # two programs at once would mix their messages up
     given = {"coordinator_address": coordinator or None, "num_processes": num_processes, "process_id": process_id}
     try:
-        jax.distributed.initialize(
-            **given, heartbeat_timeout_seconds=HEARTBEAT_S, shutdown_timeout_seconds=2 * HEARTBEAT_S
-        )
+        _wait_for(lambda: jax.distributed.initialize(**given, **_TIMEOUTS_S), check)
         if jax.process_count() == 1:
             return
     except (ValueError, TypeError, RuntimeError) as error:
@@ -61,6 +66,29 @@ def join(coordinator="", num_processes=None, process_id=None):
     _listening.set()
     threading.Thread(target=_listen, daemon=True).start()
     atexit.register(_listening.clear)
+
+
+def _wait_for(start, check):
+    """Calls start() in a thread, since no signal reaches Python while jax waits, and returns when it has returned."""
+    failed = []
+
+    def call():
+        try:
+            start()
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    until = time.monotonic() + _PATIENCE_S
+    while thread.is_alive():
+        thread.join(_POLL_S)
+        check()
+        if time.monotonic() > until:
+            print("waiting for the other processes of this job to join", file=sys.stderr, flush=True)
+            until = float("inf")
+    if failed:
+        raise failed[0]
 
 
 def _why_not_joined(given, error):

@@ -15,8 +15,18 @@ def environment(devices):
     return binary.environment() | flags
 
 
-def start(module, *args, processes=2, devices=2, cwds=None, by_slurm=False):
-    """Returns the started processes, the first first; by_slurm: told of each other by SLURM's variables alone."""
+def start(module, *args, processes=2, devices=2, cwds=None, by_slurm=False, only=None):
+    """Returns the started processes, the first first.
+
+    Args:
+        module: of the binary.
+        args: of the binary.
+        processes: of the job.
+        devices: of each.
+        cwds: of each.
+        by_slurm: whether they are told of each other by SLURM's variables alone.
+        only: number of the one process that is started; all where left out.
+    """
     port = _free_port()
     job, slurm = [f"--coordinator=localhost:{port}", f"--num_processes={processes}", "--process_id={}"], {}
     if by_slurm:
@@ -31,7 +41,7 @@ def start(module, *args, processes=2, devices=2, cwds=None, by_slurm=False):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for number in range(processes)
+        for number in (range(processes) if only is None else [only])
     ]
 
 
