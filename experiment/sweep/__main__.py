@@ -27,22 +27,21 @@ from experiment.sweep import command, points
 def main(argv=None):
     """Runs the binary and ends the process with its exit status."""
     words = list(sys.argv if argv is None else argv)
-    failed = []
+    said = {}
 
     def body(signals):
         asked = command.parse(words, __doc__)
         if asked is None:
             return None
-        line, names = sweep(asked, signals)
-        failed.extend(names)
-        return json.dumps(line)
+        said.update(sweep(asked, signals))
+        return json.dumps(said)
 
     status = app.guarded(body, debug=config_files.is_asked_for(words, "debug"))
-    sys.exit(status or (1 if failed else 0))
+    sys.exit(status or (1 if said.get("failed") else 0))
 
 
 def sweep(asked, signals):
-    """Returns (what is said on stdout, the names of failed points), after every point has finished or failed.
+    """Returns what is said on stdout, after every point has finished or failed.
 
     Args:
         asked: experiment.sweep.command.Command.
@@ -55,6 +54,7 @@ def sweep(asked, signals):
         from experiment.sweep import driver, plot, results, together
 
     found.check_workdirs()
+    results.check_place(asked.root)
     left = [point for point in found.points if not driver.is_finished(point)]
     groups = [[point] for point in left]
     if asked.flags.vectorize:
@@ -62,21 +62,24 @@ def sweep(asked, signals):
     with workdirs.Workdir(asked.root, {"sweep": found.system, **found.config}, signals=signals) as workdir:
         logging.info("[sweep] %d points, %d of them finished already", len(found.points), len(found.points) - len(left))
         table = results.Table(found, workdir)
-        if groups:
-            _run(asked, found, groups, table, signals)
-        rows = table.write()
+        try:
+            if groups:
+                _run(asked, found, groups, table, signals)
+        finally:
+            rows = table.write()
+        for package, versions in table.mixed_versions().items():
+            logging.warning("[sweep] the points ran with several versions of %s: %s", package, ", ".join(versions))
         drawn = plot.plot_sweep(rows, asked.flags.metric)
         if drawn is not None:
             workdir.save_figure("sweep", *drawn)
         counts = {state: sum(row["state"] == state for row in rows) for state in results.STATES}
-        line = {
+        return {
             "table": str(asked.root / "results.csv"),
             "points": len(rows),
             **counts,
             "wall_time_s": round(time.monotonic() - start, 3),
             "driver_cpu_s": round(time.process_time(), 3),
         }
-        return line, list(table.failed)
 
 
 def _run(asked, found, groups, table, signals):
@@ -101,7 +104,6 @@ def _run(asked, found, groups, table, signals):
             runner.run()
         finally:
             backend.close()
-            table.write()
     for job in runner.jobs:
         if job.state == driver.FAILED:
             logging.error("[sweep] failed: %s (%s; %s)", job.name, job.reason, job.log)

@@ -15,13 +15,15 @@ import subprocess
 import sys
 import traceback
 
+from experiment.errors import one_line
+
 FINISHED = 0
 NOT_FINITE = 1
 MISTAKE = 2
 CRASHED = 70
 CANCELLED = 71  # by its user, through the backend
-STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 LOST = -signal.SIGKILL  # what ends without a word
+STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM, -signal.SIGINT)  # the last two: while it starts
 _WORDS = {
     FINISHED: "left no summary",
     NOT_FINITE: "not finite",
@@ -41,8 +43,9 @@ def main(argv):
     sys.argv = [module, *flags]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
+        print(f"error: {type(error).__name__}: {one_line(error)}", file=sys.stderr)  # JAX's advice follows its own
         sys.exit(CRASHED)
 
 
@@ -70,6 +73,8 @@ def start(words, log, *, environment=None, cwd=None):
 
 def end(status):
     """Returns words for an exit status of a run."""
+    if status == LOST:
+        return "ended by SIGKILL, as where memory runs out"
     if status < 0:
         return f"ended by {signal.Signals(-status).name}"
     if status in STOPPED:

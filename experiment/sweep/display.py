@@ -10,6 +10,7 @@ from collections import Counter
 from experiment.sweep.driver import DONE, FAILED, RUNNING, tail
 
 _EVERY_S = 0.5
+_NARROWEST = 12  # of a shortened column
 _ORDER = {FAILED: 0, RUNNING: 1, DONE: 3}  # in a terminal that has too few lines for all
 
 
@@ -20,7 +21,7 @@ class Display:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._drawn, self._last = 0, -_EVERY_S
-        self._jobs = []
+        self._jobs, self._said = [], ""
 
     def __enter__(self):
         return self
@@ -38,6 +39,12 @@ class Display:
         reason = f" ({job.reason})" if job.reason and not job.is_active else ""
         print(f"[sweep] {job.name}: {job.state}{taken}{tries}{reason}", file=self._stream, flush=True)
 
+    def say(self, words):
+        """Says something of the whole sweep; a terminal shows it beneath the table."""
+        self._said = words
+        if not self._live:
+            print(f"[sweep] {words}", file=self._stream, flush=True)
+
     def tick(self, jobs):
         """Draws the table anew where it is due."""
         self._jobs = jobs
@@ -48,15 +55,21 @@ class Display:
 
     def _draw(self, jobs):
         size = shutil.get_terminal_size()
-        lines = table(jobs, size.lines - 2)
+        lines = [*table(jobs, size.lines - 3, size.columns - 1), *filter(None, [self._said])]
         up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
         self._stream.write(up + "".join(f"{line[: size.columns - 1]}\n" for line in lines))
         self._stream.flush()
         self._drawn = len(lines)
 
 
-def table(jobs, height):
-    """Returns the lines of the table: its head, the jobs that fit, and a count of every state."""
+def table(jobs, height, width):
+    """Returns the lines of the table: its head, the jobs that fit, and a count of every state.
+
+    Args:
+        jobs: of the driver.
+        height: lines at most.
+        width: characters of a line, for which the longest columns are shortened.
+    """
     shown = list(jobs)
     if len(jobs) > height - 2:
         wanted = sorted(jobs, key=lambda job: _ORDER.get(job.state, 2))[: max(1, height - 2)]
@@ -66,9 +79,18 @@ def table(jobs, height):
         elapsed = f"{job.elapsed_s():.0f} s" if job.tries else ""
         words = job.reason if job.state == FAILED else progress(job)
         rows.append((job.name, job.state, words, elapsed, str(job.tries or "")))
-    widths = [min(60, max(len(row[column]) for row in rows)) for column in range(5)]
-    lines = ["  ".join(word[:width].ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    while sum(widths) + 2 * 4 > width and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    lines = ["  ".join(map(_fitted, row, widths)).rstrip() for row in rows]
     return [*lines, ", ".join(f"{count} {state}" for state, count in Counter(job.state for job in jobs).items())]
+
+
+def _fitted(words, width):
+    """Returns words of exactly that width; long ones lose their middle, for names differ at either end."""
+    if len(words) > width:
+        words = words[: width // 2 - 1] + ".." + words[width // 2 + 1 - width :]
+    return words.ljust(width)
 
 
 def progress(job):

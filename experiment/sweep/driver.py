@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import json
 import signal
 import time
 
@@ -40,6 +41,19 @@ class Job:
         self.log = folder / "log.txt"
         self.state, self.tries, self.reason = WAITING, 0, ""
         self._handle, self._start, self._taken_s = None, None, 0.0
+        self._logged = 0  # bytes of the log when the last try began
+
+    def prepare(self):
+        """Makes what the run finds in its place: the log, and the config that it must have.
+
+        A run refuses a workdir of another config, so one that starts after the config file was edited ends there.
+        """
+        with _naming(self.log):
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            self.log.touch()
+            self._logged = self.log.stat().st_size
+            for point in self.points:
+                _write_config(point)
 
     def begin(self, handle):
         """Takes what the backend gave for the started job."""
@@ -65,6 +79,12 @@ class Job:
     def elapsed_s(self):
         """Returns the seconds since it was started, of the last try where it has ended."""
         return self._taken_s if self._start is None else time.monotonic() - self._start
+
+    def last_words(self):
+        """Returns the last thing that the last try said: an error's line where there is one near the end."""
+        lines = [line.strip() for line in tail(self.log, begin=self._logged).splitlines() if line.strip()][-20:]
+        errors = [line for line in lines if line.startswith("error: ")]
+        return (errors or lines or ["nothing said"])[-1].removeprefix("error: ")
 
     @property
     def is_active(self):
@@ -130,9 +150,7 @@ class Driver:
                     continue
                 job.state = HELD
             else:
-                with _naming(job.log):
-                    job.log.parent.mkdir(parents=True, exist_ok=True)
-                    job.log.touch()
+                job.prepare()
                 job.begin(self._backend.start(job.name, job.words, job.log))
                 room -= 1
             self._changed(job)
@@ -172,7 +190,7 @@ class Driver:
             job.end(STOPPED, f"{attempt.end(status)}; its points run one by one")
         else:
             gives_up = final or job.tries > self._max_retries
-            job.end(FAILED if gives_up else WAITING, f"{attempt.end(status)}: {last_words(job.log)}")
+            job.end(FAILED if gives_up else WAITING, f"{attempt.end(status)}: {job.last_words()}")
         self._changed(job)
 
     def _stop(self):
@@ -181,6 +199,8 @@ class Driver:
         if active and self._backend.outlives:
             logging.info("[sweep] %d jobs go on without this process; the same command takes them over", len(active))
             return
+        if active:
+            self._display.say(f"{len(active)} running: they save and leave; a second signal does not wait for them")
         for job in active:
             job.stop(self._signals.pending or signal.SIGTERM)
         while any(job.is_active for job in active):
@@ -194,19 +214,12 @@ def is_finished(point: Point):
     return (point.workdir / "summary.json").exists()
 
 
-def last_words(log):
-    """Returns the last thing said in a log: an error's line where there is one among the last."""
-    lines = [line.strip() for line in tail(log).splitlines() if line.strip()][-20:]
-    errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["nothing said"])[-1].removeprefix("error: ")
-
-
-def tail(path, size=4096):
-    """Returns the last bytes of a file as text, "" where there is none."""
+def tail(path, size=4096, begin=0):
+    """Returns the last bytes of a file, of those from `begin` on, as text; "" where there is none."""
     try:
         with open(path, "rb") as file:
             file.seek(0, 2)
-            file.seek(max(0, file.tell() - size))
+            file.seek(max(begin, file.tell() - size))
             return file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""
@@ -222,6 +235,16 @@ def _is_held(point):
     except BlockingIOError:
         return True
     return False
+
+
+def _write_config(point):
+    """Writes a point's config in one piece, unless a run of it has been there."""
+    point.workdir.mkdir(parents=True, exist_ok=True)
+    path = point.workdir / "config.json"
+    if not path.exists():
+        temporary = path.with_name(".config.json.part")
+        temporary.write_text(json.dumps(point.config, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 @contextlib.contextmanager

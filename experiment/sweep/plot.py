@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import textwrap
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from experiment.sweep.results import DONE, FIELD
 
 _PANELS = 4
 _SERIES = 8  # lines that a panel can hold
+_NAMED = 24  # points side by side that it can name
+_TICKS = 12  # and numbers along an axis
 _BESIDE = ("sd", "se", "std", "seeds", "low", "high", "lower", "upper", "p_value", "count")  # of a value, not figures
 _SPREADS = ("sd", "se", "std")
 _LOG_RATIO = 8.0  # of the largest over the smallest, from which an axis is logarithmic
@@ -102,18 +105,27 @@ def _axes(rows):
 
 
 def _points(rows, axis, lines):
-    """Returns the rows with what places them: `x`, `x_label`, `line`, `lines`."""
-    words = {field: field.removeprefix(FIELD) for field in (*axis, *lines)}
+    """Returns the rows with what places them: `x`, `x_label`, `line`, `lines`; of points side by side also `name`."""
+    fields = [column for column in rows[0] if column.startswith(FIELD)]
+    varying = [field for field in fields if len({row[field] for row in rows}) > 1]
     placed = []
     for row in rows:
         place = {
             "x": row[axis[0]] if axis else row["point"],
-            "x_label": ", ".join(words[field] for field in axis) or "point",
-            "line": ", ".join(f"{row[field]:g}" if _is_number(row[field]) else str(row[field]) for field in lines),
-            "lines": ", ".join(words[field] for field in lines),
+            "x_label": _words(axis) if axis else _words(varying) or "point",
+            "line": _values(row, lines),
+            "lines": _words(lines),
         }
-        placed.append(row | place)
+        placed.append(row | place | ({} if axis else {"name": _values(row, varying) or row["point"]}))
     return sorted(placed, key=lambda row: row["x"]) if axis else placed
+
+
+def _words(fields):
+    return ", ".join(field.removeprefix(FIELD) for field in fields)
+
+
+def _values(row, fields):
+    return ", ".join(f"{row[field]:g}" if _is_number(row[field]) else str(row[field]) for field in fields)
 
 
 def _panel(axis, name, points):
@@ -121,14 +133,16 @@ def _panel(axis, name, points):
     stem = name.removesuffix(".value")
     spread = next((f"{stem}.{kind}" for kind in _SPREADS if any(f"{stem}.{kind}" in row for row in points)), None)
     points = [row for row in points if _is_number(row.get(name))]
-    by_point = isinstance(points[0]["x"], str)
+    by_point = "name" in points[0]
     for line in dict.fromkeys(row["line"] for row in points):
         own = [row for row in points if row["line"] == line]
         errors = [row.get(spread) or 0.0 for row in own] if spread else None
-        x, y = [row["x"] for row in own], [row[name] for row in own]
+        x = range(len(own)) if by_point else [row["x"] for row in own]
+        y = [row[name] for row in own]
         axis.errorbar(x, y, errors, fmt="o" if by_point else "o-", ms=4, lw=1.2, capsize=2, label=line or None)
     _scale(axis, points, name, by_point)
-    axis.set_xlabel(points[0]["x_label"], fontsize=9)
+    is_crowded = by_point and len(points) > _NAMED
+    axis.set_xlabel("point of sweep.csv" if is_crowded else _broken(points[0]["x_label"], 60, ", "), fontsize=9)
     axis.set_ylabel(_broken(stem), fontsize=8)
     seeds = {row.get(f"{stem}.seeds") for row in points} - {None}
     counted = f" over {min(seeds)}{f' to {max(seeds)}' if len(seeds) > 1 else ''} seeds" if seeds else ""
@@ -145,20 +159,25 @@ def _scale(axis, points, name, by_point):
     y = [row[name] for row in points]
     if min(y) > 0 and max(y) / min(y) >= _LOG_RATIO:
         axis.set_yscale("log")
+    if by_point and len(points) <= _NAMED:
+        names = [textwrap.shorten(row["name"], 32, placeholder="..") for row in points]
+        axis.set_xticks(range(len(points)), names, rotation=60, ha="right", fontsize=7)
     if by_point:
-        axis.tick_params(axis="x", labelrotation=60, labelsize=7)
-        for label in axis.get_xticklabels():
-            label.set_horizontalalignment("right")
         return
-    x = [row["x"] for row in points]
-    if min(x) > 0 and max(x) / min(x) >= _LOG_RATIO:
+    x = sorted({row["x"] for row in points})
+    is_log = x[0] > 0 and x[-1] / x[0] >= _LOG_RATIO
+    if is_log:
         axis.set_xscale("log")
+    gaps = np.diff(np.log(x) if is_log else x)
+    if len(x) > 1 and gaps.min() * _TICKS >= gaps.sum():  # the points' own numbers have room
+        axis.set_xticks(x, [f"{value:g}" for value in x])
+        axis.set_xticks([], minor=True)
 
 
-def _broken(words, width=36):
-    """Returns dotted words in lines short enough for an axis."""
+def _broken(words, width=36, mark="."):
+    """Returns words with marks between them in lines short enough for an axis."""
     lines = [""]
-    for word in words.split("."):
-        joined = f"{lines[-1]}.{word}" if lines[-1] else word
+    for word in words.split(mark):
+        joined = f"{lines[-1]}{mark}{word}" if lines[-1] else word
         lines = [*lines[:-1], joined] if len(joined) <= width else [*lines, word]
     return "\n".join(line for line in lines if line)

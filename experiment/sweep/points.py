@@ -84,8 +84,11 @@ def read(system, runs, path, arg, base, root, flags=()):
     """
     location = config_files.find(path)
     raw = config_files.call(location, "sweep")
-    if not isinstance(raw, (list, tuple)) or not raw or not all(isinstance(point, dict) for point in raw):
+    if not isinstance(raw, (list, tuple)) or not all(isinstance(point, dict) for point in raw):
         raise UserError(f"{location}: sweep() must return a list of {{field: value}}, one a point")
+    if not raw:
+        raise UserError(f"{location}: sweep() returns no point; [{{}}] is one, the config as it stands")
+    raw = [{field: _of_python(value) for field, value in overrides.items()} for overrides in raw]
     words = [f"--config={location}{':' + arg if arg is not None else ''}", *base, *flags]
 
     def config_of(own):
@@ -149,6 +152,13 @@ def _text(field, value):
         hint = "; write its fields as GROUP.FIELD" if isinstance(value, dict) else ""
         raise UserError(f"config.{field}: a {type(value).__name__} cannot be an override{hint}")
     return value if isinstance(value, str) else repr(value)
+
+
+def _of_python(value):
+    """Returns a value, a number of NumPy's as Python's own, also in a tuple."""
+    if isinstance(value, tuple):
+        return tuple(map(_of_python, value))
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _value(config, field):

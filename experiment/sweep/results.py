@@ -2,12 +2,16 @@
 
 import io
 import json
+import math
+import time
 
 from experiment import figures
+from experiment.errors import UserError
 from experiment.sweep.points import Point
 
 FIELD = "config."  # before the columns of the overrides
 DONE, FAILED, UNFINISHED = STATES = ("done", "failed", "unfinished")
+_SHARE = 0.05  # of the driver's time for tables, each of which costs more the longer it is
 
 
 class Table:
@@ -18,19 +22,22 @@ class Table:
         workdir: experiment.workdir.Workdir of the sweep.
 
     Attributes:
-        failed: names of the points that failed.
+        failed: set of the names of the points that failed.
     """
 
     def __init__(self, sweep, workdir):
         self._sweep, self._workdir = sweep, workdir
-        self._done = {}
-        self.failed = []
+        self._done, self._versions = {}, {}
+        self._due = -math.inf
+        self.failed = set()
 
     def note(self, job):
-        """Takes a job that is done or failed, and writes the table."""
-        unfinished = [point.name for point in job.points if not (point.workdir / "summary.json").exists()]
-        self.failed += unfinished
-        self.write()
+        """Takes a job that is done or failed; writes the table, unless that would take a good part of the time."""
+        self.failed.update(point.name for point in job.points if not (point.workdir / "summary.json").exists())
+        start = time.monotonic()
+        if start >= self._due:
+            self.write()
+            self._due = time.monotonic() + (time.monotonic() - start) / _SHARE
 
     def write(self):
         """Writes results.csv, and results.parquet where pyarrow is installed; returns the rows."""
@@ -46,11 +53,29 @@ class Table:
         rows = []
         for point in self._sweep.points:
             if point.name not in self._done and (point.workdir / "summary.json").exists():
-                self._done[point.name] = _figures(point)
+                self._read(point)
             state = DONE if point.name in self._done else FAILED if point.name in self.failed else UNFINISHED
             fields = {f"{FIELD}{field}": value_of(point, field) for field in self._sweep.fields}
             rows.append({"point": point.name, "state": state, **fields, **self._done.get(point.name, {})})
         return rows
+
+    def _read(self, point):
+        summary = json.loads((point.workdir / "summary.json").read_text(encoding="utf-8"))
+        self._done[point.name] = _figures(summary)
+        for package, version in summary.get("versions", {}).items():
+            self._versions.setdefault(package, set()).add(version)
+
+    def mixed_versions(self):
+        """Returns {package: its versions, sorted} of what the finished points did not all run with one version of."""
+        return {name: sorted(versions) for name, versions in self._versions.items() if len(versions) > 1}
+
+
+def check_place(root):
+    """Raises UserError where the tables would take the place of files that no sweep wrote."""
+    if not (root / "config.json").exists():
+        for name in ("results.csv", "results.parquet"):
+            if (root / name).exists():
+                raise UserError(f"--workdir={root}: has {name} but no config.json; choose another directory")
 
 
 def value_of(point: Point, field):
@@ -103,7 +128,8 @@ def as_parquet(rows):
     for name in columns(rows):
         values = [row.get(name) for row in rows]
         kinds = {type(value) for value in values if value is not None}
-        if kinds == {int, float}:
+        is_long = kinds == {int} and any(value is not None and abs(value) >= 2**63 for value in values)
+        if kinds == {int, float} or is_long:
             values = [None if value is None else float(value) for value in values]
         elif len(kinds) > 1:
             values = [None if value is None else str(value) for value in values]
@@ -113,8 +139,7 @@ def as_parquet(rows):
     return buffer.getvalue()
 
 
-def _figures(point):
-    summary = json.loads((point.workdir / "summary.json").read_text(encoding="utf-8"))
+def _figures(summary):
     device = summary["device"]
     return flat(summary["figures"]) | {
         "wall_time_s": summary["wall_time_s"],

@@ -50,10 +50,13 @@ class Slurm:
         self._prefix = hashlib.sha256(str(self._folder).encode()).hexdigest()[:8]
         values = {"timeout_min": TIMEOUT_MIN} | options
         cluster = values.pop("cluster", "slurm")
-        values["additional_parameters"] = {"requeue": True} | values.get("additional_parameters", {})
         self._job_class = {"slurm": submitit.SlurmJob, "local": submitit.LocalJob}.get(cluster)
         if self._job_class is None:
             raise UserError(f"--slurm.cluster={cluster}: slurm or local")
+        own = values.get("additional_parameters", {})
+        if not isinstance(own, dict):
+            raise UserError(f"--slurm.additional_parameters={own}: write {{'NAME': VALUE}}, options of sbatch")
+        values["additional_parameters"] = {"requeue": True} | own
         generic = submitit.AutoExecutor._typed_parameters()
         values = {name if name in generic else f"slurm_{name}": value for name, value in values.items()}
         try:
@@ -69,6 +72,8 @@ class Slurm:
     def adopt(self, name):
         """Returns the job of an earlier driver that is still there, else None."""
         there = {number: name for number, (code, name) in self._listed.read().items() if code not in _ENDED}
+        if self._listed.at == -math.inf:
+            raise UserError("--backend=slurm: squeue does not say which jobs are there already; try again when it does")
         by_name = {listed: number for number, listed in there.items()}
         number = by_name.get(self._job_name(name), self._ids.get(name))
         if number not in there:
@@ -81,7 +86,8 @@ class Slurm:
         try:
             job = self._executor.submit(Task(words, str(log), os.getcwd()))
         except Exception as error:
-            raise UserError(f"--backend=slurm: cannot submit {name}: {one_line(error)}") from error
+            way_out = "the same command goes on, with --num_workers=N jobs in the queue at most"
+            raise UserError(f"--backend=slurm: cannot submit {name}: {one_line(error)}; {way_out}") from error
         self._ids[name] = job.job_id
         temporary = self._folder / ".jobs.json.part"
         temporary.write_text(json.dumps(self._ids, indent=2) + "\n", encoding="utf-8")
@@ -179,16 +185,18 @@ class _Listing:
     def __init__(self, ask):
         self._ask = ask
         self._jobs = {}
-        self.at = -math.inf  # when it was last asked for
+        self._asked = -math.inf  # when it was last asked for
+        self.at = -math.inf  # and when it answered
 
     def read(self):
         """Returns {job id: (state, job name)}."""
-        if time.monotonic() - self.at >= _LIST_EVERY_S:
+        if time.monotonic() - self._asked >= _LIST_EVERY_S:
             try:
                 self._jobs = self._ask()
                 self.at = time.monotonic()
             except (OSError, subprocess.SubprocessError) as error:
-                logging.warning("the queue cannot be asked: %s", one_line(error))
+                logging.warning("the queue cannot be asked: %s", one_line(getattr(error, "stderr", None) or error))
+            self._asked = time.monotonic()
         return self._jobs
 
 

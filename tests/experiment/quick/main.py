@@ -29,7 +29,10 @@ def _run(options, signals):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UserError(f"--workdir={path}: another process is running in it") from None
-    _write(path / "config.json", config.to_json_best_effort())
+    own = json.loads(config.to_json_best_effort())
+    if (path / "config.json").exists() and json.loads((path / "config.json").read_text()) != own:
+        raise UserError(f"--workdir={path}: holds a run of another config")
+    _write(path / "config.json", json.dumps(own))
     if not (path / "summary.json").exists():
         _count(config, path, signals)
     return (path / "summary.json").read_text()
@@ -38,7 +41,10 @@ def _run(options, signals):
 def _count(config, path, signals):
     """Writes a row a step, goes on behind the last, and ends as the config says."""
     metrics = path / "metrics.jsonl"
-    first = metrics.read_text().count("\n") if metrics.exists() else 0
+    lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+    if lines and not lines[-1].endswith("\n"):  # torn by a crash
+        metrics.write_text("".join(lines[:-1]))
+    first = "".join(lines).count("\n")
     with (path / "tries.txt").open("a") as tries:
         tries.write(f"{os.getpid()} {first} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
     ends = config.ends.removeprefix("once_")

@@ -3,20 +3,18 @@
 import json
 import os
 import pathlib
-import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from experiment.sweep import attempt, local
+from experiment.sweep import local
 from tests.experiment import binary
 from tests.experiment.sweep import sweeping
 from tests.experiment.sweep.sweeping import NAMES, QUICK, TOY
 
 SLOW = ["--config.sleep_s=0.2", "--config.num_steps=40"]
+TWO = "return [{'seed': 1}, {'seed': 2}]"
 
 
 def start(*args):
@@ -129,16 +127,46 @@ def test_another_config_or_base_in_the_directory_is_refused(here, tmp_path):
     assert "config.word" in err
 
 
+def test_a_config_that_is_edited_meanwhile_is_not_mixed_in(here, tmp_path):
+    """The runs read the file when they start; those that would be of another config are refused and start nothing."""
+    config = sweeping.config_file(tmp_path, TWO)
+    flags = [config, f"--workdir={tmp_path / 'w'}", "--num_workers=1", "--config.num_steps=8", "--config.sleep_s=0.2"]
+    driver = start(*flags)
+    wait_for(lambda: rows_of(tmp_path / "w", "seed=1"), driver)
+    path = tmp_path / "quick" / "config.py"
+    before = path.read_text()
+    path.write_text(before.replace("config.rate = 0.5", "config.rate = 2.5"))
+    _, err = driver.communicate()
+    assert driver.returncode == 1
+    assert "seed=2: failed (refused: " in err
+    assert "holds a run of another config" in err
+    assert [row["state"] for row in sweeping.table(tmp_path / "w")] == ["done", "failed"]
+    assert sweeping.tries(tmp_path / "w", "seed=2") == []
+    path.write_text(before)
+    assert here(*flags)[0] == 0
+    assert [float(row["risk.value"]) for row in sweeping.table(tmp_path / "w")] == [5.0, 6.0]
+
+
+def test_a_table_of_somebody_else_is_left_alone(here, tmp_path):
+    root = tmp_path / "w"
+    root.mkdir()
+    (root / "results.csv").write_text("mine")
+    status, _, err = here(QUICK, f"--workdir={root}")
+    assert status == 2
+    assert "has results.csv but no config.json" in err
+    assert [path.name for path in root.iterdir()] == ["results.csv"]
+
+
 @pytest.mark.parametrize(("ends", "word"), [("crash", "crashed: RuntimeError: something broke"), ("kill", "SIGKILL")])
 def test_what_breaks_once_is_tried_again_and_goes_on_where_it_was(here, tmp_path, ends, word):
     root = tmp_path / "w"
-    status, _, err = here(QUICK, f"--workdir={root}", f"--config.ends=once_{ends}")
+    status, _, err = here(sweeping.config_file(tmp_path, TWO), f"--workdir={root}", f"--config.ends=once_{ends}")
     assert status == 0, err
-    for name in NAMES:
+    for name in ("seed=1", "seed=2"):
         assert [step for _, step, _ in sweeping.tries(root, name)] == [0, 1]
     assert err.count(f"waiting, try 1 ({word}") == 0  # the first try is not counted aloud
-    assert err.count(word) == 4
-    assert err.count("try 2") == 8
+    assert err.count(word) == 2
+    assert err.count("try 2") == 4
 
 
 def test_a_run_that_somebody_stops_goes_on_and_that_is_no_failure(here, tmp_path):
@@ -187,26 +215,26 @@ def test_a_failed_point_is_tried_by_the_next_driver(here, tmp_path):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_passed_on_and_the_sweep_resumes(here, tmp_path, signum):
     root = tmp_path / "w"
-    args = [QUICK, f"--workdir={root}", "--num_workers=2", *SLOW]
+    args = [sweeping.config_file(tmp_path, TWO), f"--workdir={root}", "--num_workers=2"]
+    args += ["--config.num_steps=20", "--config.sleep_s=0.15"]
     driver = start(*args)
-    wait_for(lambda: rows_of(root, NAMES[0]) and rows_of(root, NAMES[1]), driver)
+    wait_for(lambda: rows_of(root, "seed=1") and rows_of(root, "seed=2"), driver)
     driver.send_signal(signum)
     out, err = driver.communicate(timeout=60)
     assert driver.returncode == binary.SIGNALLED[signum], err
     assert out == ""
     assert "Traceback" not in err
+    assert "2 running: they save and leave" in err
     assert err.count(f": stopped (stopped by {signal.Signals(signum).name})") == 2
-    assert [row["state"] for row in sweeping.table(root)] == ["unfinished"] * 4
-    for name in NAMES[:2]:
+    assert [row["state"] for row in sweeping.table(root)] == ["unfinished"] * 2
+    for name in ("seed=1", "seed=2"):
         (pid, *_) = sweeping.tries(root, name)[0]
         assert not is_alive(pid)
         assert "the same command resumes" in sweeping_text(root, name, "log.txt")
-    done = rows_of(root, NAMES[0])
-    again = start(*args)
-    wait_for(lambda: rows_of(root, NAMES[0]) > done, again)
-    again.kill()
-    again.communicate()
-    assert sweeping.tries(root, NAMES[0])[1][1] == done
+    done = rows_of(root, "seed=1")
+    assert here(*args)[0] == 0
+    assert [step for _, step, _ in sweeping.tries(root, "seed=1")] == [0, done]
+    assert rows_of(root, "seed=1") == 20
 
 
 def test_children_leave_with_a_killed_driver_and_the_next_one_goes_on(here, tmp_path):
@@ -308,40 +336,10 @@ def test_the_default_is_a_worker_a_core(monkeypatch):
 
 def test_the_driver_takes_less_than_a_second_a_point(tmp_path):
     """Its own CPU seconds, of which other processes take none; half of them load jax and draw the plot."""
-    config = sweeping.config_file(tmp_path, "return [{'seed': seed} for seed in range(8)]")
+    config = sweeping.config_file(tmp_path, "return [{'seed': seed} for seed in range(4)]")
     process = start(config, f"--workdir={tmp_path / 'w'}", "--num_workers=2")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     line = json.loads(out)
     assert line["driver_cpu_s"] / line["points"] < 1.0
     assert line["driver_cpu_s"] > 0.1  # it was measured
-
-
-def test_a_terminal_shows_a_table(tmp_path):
-    """The table is drawn anew in place, with a percentage, and every point ends as done."""
-    root = tmp_path / "w"
-    flags = "--num_workers=2 --config.num_steps=10 --config.sleep_s=0.2 --compilation_cache=off"
-    command = f"{sys.executable} -m experiment.sweep {QUICK} --workdir={root} {flags}"
-    done = subprocess.run(
-        ["script", "--quiet", "--return", "--command", f"stty rows 40 cols 120; {command}", "/dev/null"],
-        env=binary.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "\x1b[6F\x1b[J" in done.stdout
-    assert "running" in done.stdout
-    assert "count " in done.stdout
-    assert "%" in done.stdout
-    last = done.stdout.rpartition("\x1b[J")[2]
-    assert len(re.findall(r"=\d\.?\d* +done +\d+ s +1", last)) == 4
-    assert "4 done" in last
-
-
-def test_ends_are_said_in_words():
-    assert attempt.end(-signal.SIGKILL) == "ended by SIGKILL"
-    assert attempt.end(143) == "stopped by SIGTERM"
-    assert attempt.end(attempt.CRASHED) == "crashed"
-    assert attempt.end(attempt.CANCELLED) == "cancelled"
-    assert attempt.end(5) == "exit status 5"

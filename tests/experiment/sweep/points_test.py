@@ -102,6 +102,16 @@ def test_tuples_strings_and_numbers_survive_the_flags(tmp_path):
     assert sweep.points[1].name == "as_it_stands"
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    config = config_file(
+        tmp_path,
+        "import numpy as np; return [{'rate': r, 'seed': s} for r, s in zip(np.logspace(-2, 0, 3), np.arange(3))]",
+    )
+    first, *_ = read(config).points
+    assert first.name == "rate=0.01,seed=0"
+    assert [type(value) for value in first.overrides.values()] == [float, int]
+
+
 @pytest.mark.parametrize(
     ("sweep", "words"),
     [
@@ -117,7 +127,8 @@ def test_tuples_strings_and_numbers_survive_the_flags(tmp_path):
         ("return [{'word': 3}]", "point 1 .*config.word=3: is read as '3'"),
         ("return [{'seed': -1}]", "point 1 .*config.seed=-1: a seed is a whole number"),
         ("return [{'run': 'jog'}]", "point 1 .*config.run='jog'"),
-        ("return []", "must return a list"),
+        ("return []", "returns no point"),
+        ("return ({'seed': seed} for seed in (1, 2))", "must return a list"),
         ("return {'seed': 1}", "must return a list"),
         ("return [1 / 0]", r"config.py:\d+: ZeroDivisionError"),
     ],

@@ -4,6 +4,7 @@ import builtins
 import csv
 import io
 import json
+import time
 import types
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_rows_have_every_swept_field_and_keep_what_is_missing_empty(tmp_path):
         point(tmp_path, {"inner.width": 3}, {**config, "inner": {"width": 3}}),
         point(tmp_path, {"rate": 2.0}, {**config, "rate": 2.0}),
     )
-    table.failed.append("rate=2.0")
+    table.failed.add("rate=2.0")
     table.write()
     rows = list(csv.DictReader(io.StringIO(written["results.csv"])))
     assert [row["state"] for row in rows] == ["done", "done", "unfinished", "failed"]
@@ -72,16 +73,41 @@ def test_a_summary_is_read_once_and_a_new_one_is_noticed(tmp_path):
     assert [row["state"] for row in table.rows()] == ["done", "done"]
 
 
+def test_a_long_table_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+    """Writing it at every point would cost the square of their number."""
+    given = [point(tmp_path, {"rate": float(place)}, {"rate": float(place)}, {"risk": 1}) for place in range(50)]
+    table, _ = table_of(*given)
+    clock, written = iter(range(10**6)), []
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(table, "write", lambda: written.append(1))
+    for each in given:
+        table.note(types.SimpleNamespace(points=[each]))
+    assert 1 <= len(written) <= 4
+    assert not table.failed
+
+
+def test_several_versions_of_a_package_are_noticed(tmp_path):
+    given = [point(tmp_path, {"rate": rate}, {"rate": rate}, {"risk": 1}) for rate in (1.0, 2.0)]
+    for each, jax in zip(given, ("0.11.0", "0.10.2")):
+        summary = json.loads((each.workdir / "summary.json").read_text()) | {"versions": {"jax": jax, "numpy": "2.4"}}
+        (each.workdir / "summary.json").write_text(json.dumps(summary))
+    table, _ = table_of(*given)
+    assert table.mixed_versions() == {}
+    table.write()
+    assert table.mixed_versions() == {"jax": ["0.10.2", "0.11.0"]}
+
+
 def test_parquet_holds_the_same_rows():
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     rows = [
-        {"point": "a", "config.rate": 1, "risk": 0.5, "word": "x", "mixed": 1, "ok": True, "device": "cpu"},
-        {"point": "b", "config.rate": 2, "risk": 3, "extra": float("inf"), "mixed": "many"},
+        {"point": "a", "config.rate": 1, "risk": 0.5, "word": "x", "mixed": 1, "size": 7**25, "ok": True},
+        {"point": "b", "config.rate": 2, "risk": 3, "extra": float("inf"), "mixed": "many", "size": 1, "device": "cpu"},
     ]
     back = parquet.read_table(io.BytesIO(results.as_parquet(rows))).to_pylist()
     assert [row["risk"] for row in back] == [0.5, 3.0]
     assert [row["config.rate"] for row in back] == [1, 2]
     assert [row["extra"] for row in back] == [None, float("inf")]
+    assert [row["size"] for row in back] == [float(7**25), 1.0]
     assert [row["mixed"] for row in back] == ["1", "many"]
     assert [row["ok"] for row in back] == [True, None]
     assert list(back[0])[-1] == "device"
@@ -155,7 +181,27 @@ def test_fields_that_move_together_are_one_axis():
 def test_points_without_an_order_stand_side_by_side(columns):
     figure, plotted = plot.plot_sweep(rows_of(**columns, risk=(1.0, 2.0, 4.0)))
     assert [row["x"] for row in plotted] == ["p0", "p1", "p2"]
-    assert figure.axes[0].get_xlabel() == "point"
+    assert figure.axes[0].get_xlabel() == ", ".join(name.removeprefix("config__") for name in columns)
+
+
+def test_points_side_by_side_are_named_by_their_values_while_there_is_room():
+    columns = {"config__space": ("s1", "s2") * 2, "config__order": ("gap",) * 2 + ("random",) * 2}
+    axis = plot.plot_sweep(rows_of(**columns, risk=(1.0, 2.0, 4.0, 3.0)))[0].axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["s1, gap", "s2, gap", "s1, random", "s2, random"]
+    assert axis.get_xlabel() == "space, order"
+    many = [f"a word of more than thirty letters {place}" for place in range(60)]
+    axis = plot.plot_sweep(rows_of(config__word=many, risk=range(60)))[0].axes[0]
+    assert len(axis.get_xticklabels()) < 20
+    assert axis.get_xlabel() == "point of sweep.csv"
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"), [((250, 1000, 4000), ["250", "1000", "4000"]), ((0, 1, 2, 3), ["0", "1", "2", "3"])]
+)
+def test_the_numbers_along_an_axis_are_those_of_the_points(values, ticks):
+    axis = plot.plot_sweep(rows_of(config__a=values, risk=values[::-1]))[0].axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ticks
+    assert not axis.get_xticklabels(minor=True)
 
 
 def test_the_figures_that_differ_are_picked_and_others_can_be_asked_for():

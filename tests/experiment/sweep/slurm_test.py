@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from experiment.errors import UserError
 from experiment.sweep import attempt
 from experiment.sweep.slurm import Slurm, Task
 from tests.experiment import binary
@@ -22,11 +23,12 @@ JOBS = ["--backend=slurm", "--slurm.cluster=local", "--slurm.timeout_min=10"]
 
 
 def test_jobs_give_the_table_of_local_processes(here, tmp_path):
-    assert here(QUICK, f"--workdir={tmp_path / 'local'}")[0] == 0
-    status, line, err = here(QUICK, f"--workdir={tmp_path / 'w'}", *JOBS)
-    assert (status, line["done"]) == (0, 4), err
+    config = sweeping.config_file(tmp_path, "return [{'seed': 1}, {'seed': 2}]")
+    assert here(config, f"--workdir={tmp_path / 'local'}")[0] == 0
+    status, line, err = here(config, f"--workdir={tmp_path / 'w'}", *JOBS)
+    assert (status, line["done"]) == (0, 2), err
     assert sweeping.timeless(tmp_path / "w") == sweeping.timeless(tmp_path / "local")
-    assert sorted(json.loads((tmp_path / "w" / "slurm" / "jobs.json").read_text())) == sorted(NAMES)
+    assert sorted(json.loads((tmp_path / "w" / "slurm" / "jobs.json").read_text())) == ["seed=1", "seed=2"]
 
 
 def test_what_breaks_is_tried_again_and_a_mistake_is_not(here, tmp_path):
@@ -190,12 +192,25 @@ def test_a_queue_that_does_not_answer_changes_nothing(cluster, tmp_path):
     assert job.state == "running"
 
 
+def test_a_queue_that_does_not_answer_is_not_asked_for_every_job(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiment.sweep.slurm._LIST_EVERY_S", 60.0)
+    asked = tmp_path / "asked"
+    (cluster / "bin" / "squeue").write_text(f"#!/bin/sh\necho >> {asked}; echo down >&2; exit 1\n")
+    backend = Slurm(tmp_path / "w", {})
+    with pytest.raises(UserError, match="which jobs are there already"):
+        backend.adopt("p")
+    jobs = [backend.start(name, ("quick.main",), tmp_path / "log.txt") for name in "pqrs"]
+    assert [job.poll() for job in jobs] == [None] * 4
+    assert asked.read_text() == "\n"
+
+
 @pytest.mark.parametrize(
     ("option", "word"),
     [
         ("--slurm.cluster=cloud", "--slurm.cluster=cloud"),
         ("--slurm.speed=3", "speed"),
         ("--slurm.timeout_min=x", "timeout_min"),
+        ("--slurm.additional_parameters=3", "--slurm.additional_parameters=3: write {"),
     ],
 )
 def test_an_unknown_option_is_one_line(here, cluster, tmp_path, option, word):
