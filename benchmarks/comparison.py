@@ -125,6 +125,12 @@ def behind(found):
     return sorted(short, key=shortfall)
 
 
+def uncertain(found):
+    """Returns the Comparisons with a library, not behind, in which some call of ours was slower than one of its."""
+    short = behind(found)
+    return [one for one in found if one.kind == timing.LIBRARY and (one.low or 1) < 1 and one not in short]
+
+
 def in_order(found):
     """Returns the Comparisons by system, each system's in the order of its files."""
     return sorted(found, key=lambda one: SYSTEMS.index(one.system))

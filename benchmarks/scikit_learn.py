@@ -96,7 +96,7 @@ def isotonic(size, repeats):
     apart = np.abs(recalibration.apply(ours(), at) - theirs().predict(at)).mean()
     if apart > (0.01 if size == "full" else 0.1):
         raise ValueError(f"isotonic: probabilities apart by {apart:.3f} in the mean")
-    case = f"isotonic map of {num_truths:,} truths"
+    case = f"isotonic map of {num_truths:,} truths; ours of their counts by log odds to two decimals"
     return _row("cqd", case, "recalibration.fit", ours, theirs, repeats, mean_difference=float(apart))
 
 

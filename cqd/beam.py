@@ -14,7 +14,9 @@ never overstates a truth; under `not` it may, since there the maximum that falls
 projection shares one variable, as in QTO: max over x of T(S(.., ..), r); the disjunctive normal form, with a variable a
 branch, is another query wherever T does not distribute over S.
 
-The maximum runs over one candidate after another: memory is B N whatever k is.
+The maximum runs over one candidate after another: memory is B N whatever k is. The point with which a candidate's tails
+are compared is made one turn ahead. Made in its own, that of a single query becomes part of the product that it enters,
+is computed again for every tail, and rounds as the compiler happens to have put it together.
 
 Normalizer "logit" leaves scores as they are, as the paper's public code does: two negative ones then multiply to a
 positive one, T is not monotone and nothing said above holds. It is kept for comparison alone.
@@ -28,7 +30,7 @@ References:
 import jax
 import jax.numpy as jnp
 
-from cqd import calibration
+from cqd import calibration, predictor
 from cqd.query import And, Entity, Not, Or, Projection, children
 from cqd.tnorm import conjunction, disjunction
 
@@ -158,22 +160,37 @@ class Beam(Walker):
         """Returns ([b, k] values, [b, k] entities), the greatest first; of equal ones the lower id."""
         return jax.lax.top_k(values_bn, k)
 
+    def point(self, heads_b, relation_b):
+        """Returns [b, d]: what the tails of heads, as `heads` gives them, are compared with."""
+        return predictor.project(
+            self.params, predictor.head_table(self.params)[heads_b], self.params.relation[relation_b]
+        )
+
+    def compared(self, point_bd, ids_b, relation_b):
+        """Returns [b, n]: the truth of (head, relation, y) for every y, given the point."""
+        scores_bn = predictor.compare(self.params, point_bd, self.params.entity)
+        return calibration.of_scores(scores_bn, ids_b, relation_b, num_entities=self.num_entities, **self.atoms)
+
     def through(self, inner, relation_b):
         inner_bn, inner_trace = inner
         values_bk, candidates_bk = self.top_k(inner_bn, self.beam_size)
 
         def step(best, candidate):
-            best_bn, choice_bn = best
-            value_b, head_b, head = candidate
-            atom_bn = self.atom(head, relation_b)
+            best_bn, choice_bn, point_bd = best
+            value_b, head_b, following = candidate
+            atom_bn = self.compared(point_bd, head_b, relation_b)
             through_bn = conjunction(self.tnorm, jnp.stack(jnp.broadcast_arrays(value_b[:, None], atom_bn)))
             better_bn = through_bn > best_bn
             chosen_bn = jnp.where(better_bn, head_b[:, None], choice_bn)
-            return (jnp.where(better_bn, through_bn, best_bn), chosen_bn), None
+            return (jnp.where(better_bn, through_bn, best_bn), chosen_bn, self.point(following, relation_b)), None
 
-        none = (jnp.full_like(inner_bn, -jnp.inf), jnp.zeros(inner_bn.shape, candidates_bk.dtype))
         candidates_kb = candidates_bk.T
-        (best_bn, choice_bn), _ = jax.lax.scan(step, none, (values_bk.T, candidates_kb, self.heads(candidates_kb)))
+        heads = self.heads(candidates_kb)
+        first = jax.tree.map(lambda leaf: leaf[0], heads)
+        following = jax.tree.map(lambda leaf: jnp.roll(leaf, -1, axis=0), heads)
+        none = jnp.full_like(inner_bn, -jnp.inf), jnp.zeros(inner_bn.shape, candidates_bk.dtype)
+        start = (*none, self.point(first, relation_b))
+        (best_bn, choice_bn, _), _ = jax.lax.scan(step, start, (values_bk.T, candidates_kb, following))
 
         def trace(answers, needed):
             heads_b = at(choice_bn, answers)

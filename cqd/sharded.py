@@ -159,10 +159,18 @@ class Part:
 
     def atom(self, heads, relation_b, *, normalize="sigmoid", edges=None, certain=False):
         """Returns [b, n]: the truth of (head, relation, y) for every y of this device, as `calibration.truths`."""
-        point_bd = predictor.project(self.params, heads.rows, self.params.relation[relation_b])
+        point_bd = self.point(heads, relation_b)
+        return self.compared(point_bd, heads.ids, relation_b, normalize=normalize, edges=edges, certain=certain)
+
+    def point(self, heads, relation_b):
+        """Returns [b, d]: what the tails of heads are compared with, the same on every device of "model"."""
+        return predictor.project(self.params, heads.rows, self.params.relation[relation_b])
+
+    def compared(self, point_bd, ids_b, relation_b, *, normalize="sigmoid", edges=None, certain=False):
+        """Returns [b, n]: the truth of (head, relation, y) for every y of this device, given the point."""
         return calibration.of_scores(
             predictor.compare(self.params, point_bd, self.params.entity),
-            heads.ids,
+            ids_b,
             relation_b,
             num_entities=self.num_entities,
             normalize=normalize,
@@ -198,8 +206,8 @@ class _Beam(beam.Beam):
     def __init__(self, part, rows, tnorm, atoms, beam_size):
         super().__init__(part.params, rows, tnorm, atoms, min(beam_size, part.num_entities))
         self.beam_size = min(beam_size, part.num_entities)
-        self.identity, self.heads, self.top_k = part.identity, part.heads, part.top_k
-        self.atom = functools.partial(part.atom, **atoms)
+        self.identity, self.heads, self.point, self.top_k = part.identity, part.heads, part.point, part.top_k
+        self.atom, self.compared = (functools.partial(fn, **atoms) for fn in (part.atom, part.compared))
 
 
 class _Exact(exact.Exact):

@@ -107,7 +107,7 @@ def measure(activation, asked_for, num_steps=512, num_peer_steps=128):
             version, candidates["torch autograd"] = stack.enter_context(
                 _torch_loop(asked_for.torch_python, *few, activation)
             )
-            beside["torch autograd"] = timing.Beside(timing.LIBRARY, 1.0, f"torch {version}")
+            beside["torch autograd"] = timing.Beside(timing.LIBRARY, 1.0, f"torch {version}, one thread")
         times = timing.alternate(candidates, asked_for.repeats, steps)
     case = f"step of one-pass ASGD, {activation}; M = {width:,}, d = {dim}"
     return timing.row("ntk_asgd", case, times, "one_pass.advance", beside, difference=difference)

@@ -12,8 +12,8 @@ are due to be the same. Rows of the entity table lie over all devices; the flag 
 So few steps learn nothing: the run is about size, and its MRR and share of right answers are those of a predictor that
 has hardly been trained. docs/scale.md has what came out, and what 86 million entities would take.
 
-Expect: a peak of 4.5 GB, 85 seconds of processor time. :runlocal, 50,000 entities and a million triples: 0.7 GB, half a
-minute.
+Expect: a peak of 3.5 GB, 70 to 85 seconds of processor time. :runlocal, 50,000 entities and a million triples: 0.7
+GB, half a minute.
 """
 
 from ml_collections import ConfigDict

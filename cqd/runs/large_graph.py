@@ -17,6 +17,7 @@ TYPES = ("2p", "2i")
 _GRAPH = ("num_entities", "num_relations", "num_triples", "num_clusters")
 _OTHERS = ("rank", "steps", "batch_size", "num_tested", "num_queries", "queries_per_batch", "beam_size", "num_answers")
 _STATIC = ("num_entities", "num_parts", "tile_rows")
+_DRAWN = 2**12  # rows of entities drawn at a time
 _step = functools.partial(jax.jit, static_argnames=_STATIC, donate_argnums=0)(training.step)
 
 
@@ -160,11 +161,7 @@ def _train(config, world, on, workdir):
 
 def _start(config, key, on):
     """Returns the State before the first step, made where its parts lie."""
-    num_rows = sharded.num_rows(config.num_entities, on.shape[mesh.MODEL])
-
-    def init(key):
-        sizes = {"num_entities": config.num_entities, "num_relations": 2 * config.num_relations, "rank": config.rank}
-        return training.pad_entities(training.init(key, **sizes), config.num_entities, num_rows)
+    init = _starting(config, on)
 
     def place(path, leaf):
         del leaf
@@ -173,6 +170,38 @@ def _start(config, key, on):
 
     placing = jax.tree_util.tree_map_with_path(place, jax.eval_shape(init, key))
     return jax.jit(init, out_shardings=placing)(key)
+
+
+def _starting(config, on):
+    """Returns the function of a key that makes the State; every device draws the rows that it holds, some at a time.
+
+    To draw the whole table at once takes four times its bytes besides, more than a step of the training does. A row
+    follows from its entity's id: it is the same over any number of devices.
+    """
+    num_parts = on.shape[mesh.MODEL]
+    size = sharded.num_rows(config.num_entities, num_parts) // num_parts
+
+    def rows_of_a_device(key):
+        def row(entity):
+            drawn = _init(jax.random.fold_in(key, entity), config.rank).entity[0]
+            return jnp.where(entity < config.num_entities, drawn, 0)
+
+        ids = jax.lax.axis_index(mesh.MODEL) * size + jnp.arange(size)
+        return jax.lax.map(row, ids, batch_size=_DRAWN)
+
+    def init(key):
+        entity_key, relation_key = jax.random.split(key)
+        everywhere, parts = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(mesh.MODEL)
+        entity = jax.shard_map(rows_of_a_device, mesh=on, in_specs=everywhere, out_specs=parts, check_vma=False)
+        relation = _init(relation_key, config.rank, 2 * config.num_relations).relation
+        params = predictor.ComplEx(entity(entity_key), relation)
+        return training.State(params, training.adagrad(0.0).init(params))
+
+    return init
+
+
+def _init(key, rank, num_relations=1):
+    return predictor.init(key, num_entities=1, num_relations=num_relations, rank=rank)
 
 
 def _batch(config, train, number):

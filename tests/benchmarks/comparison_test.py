@@ -89,6 +89,19 @@ def test_the_page_opens_with_what_is_behind_and_says_why_where_it_is_known(tmp_p
     assert [row["system"] for row in read] == ["cqd", "cqd", "darts_perturb"]
 
 
+def test_the_page_names_what_is_ahead_in_the_median_alone():
+    both = {"ours": times(1.0, 0.9, 2.0), "theirs": times(1.5, 1.4, 1.6)}
+    open_one, clear = (
+        timing.row("cqd", case, both, "ours", {"theirs": timing.Beside(kind, None, "lib 2")})
+        for case, kind in (("open", timing.LIBRARY), ("bound", timing.BOUND))
+    )
+    text = page.markdown({"a": content(open_one, clear, one_row(timing.LIBRARY, 1.0, 3.0))})
+    ahead = text.partition("Ahead in the median, but not in every call:")[2].partition("## cqd")[0]
+    assert "| cqd | open | ours, 1 s | theirs (lib 2) | 1.5 (0.7 to 1.78) |" in ahead
+    assert "bound" not in ahead
+    assert "library 1.0 3.0" not in ahead
+
+
 def test_a_page_without_shortfalls_says_so():
     assert page._NOTHING in page.markdown({"a": content(one_row(timing.LIBRARY, 1.0, 3.0))})
 

@@ -73,6 +73,8 @@ norms = sorted(T_NORMS)
 for number, type_name in enumerate(query.TEMPLATES):
     shape = [(1, 8), (2, 4)][number % 2]
     both(params, placed[shape], draw(type_name), tnorm=norms[number % 3], beam_size=[7, 80][number % 2])
+for type_name in ("2p", "pi", "2in"):  # one query's scores are another kernel's, which takes in what is before it
+    both(params, placed[1, 8], draw(type_name, 1), beam_size=7)
 print("agree")
 """)
 

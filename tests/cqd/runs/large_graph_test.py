@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 from configs.cqd import large_graph as config_file
 from cqd.runs import large_graph, meter
+from experiment import mesh
 from tests.experiment import binary, inside
 
 config = functools.partial(inside.smoke_config, config_file)
@@ -49,6 +51,18 @@ def test_every_phase_is_measured(whole):
         assert phases[name]["is_the_same_again"] == phases[name]["is_as_on_one_device"] == 1
     assert (path / "figures" / "phases.png").read_bytes().startswith(b"\x89PNG")
     assert len((path / "figures" / "phases.csv").read_text().splitlines()) == 8
+
+
+def test_the_start_needs_no_more_room_than_a_step():
+    of_size = config(num_entities=50_000)
+    start = jax.jit(large_graph._starting(of_size, mesh.over(mesh.MODEL)))
+    table = 4 * of_size.num_entities * 2 * of_size.rank
+    compiled = start.lower(jax.random.key(0)).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 1.5 * table  # beside the table and its sums of squares
+    state = start(jax.random.key(0))
+    assert len(np.unique(state.params.entity[:, 0])) > 49_000
+    np.testing.assert_allclose(np.std(state.params.entity), 1e-3, rtol=0.01)
+    np.testing.assert_allclose(np.std(state.params.relation), 1e-3, rtol=0.2)
 
 
 def test_questions_have_an_answer(whole):
