@@ -18,6 +18,7 @@ from cqd.query import And, Entity, Or, Projection, children
 
 EXAMPLE = "SELECT ?x WHERE { ?x :borders :China }, or as a tree, borders(China)"
 OBSERVED = ("all", "known")
+MAX_NAMES = 128  # in a tree; the time to compile grows faster than they do
 _SPARE = 2  # times as many predictions are proved as are shown: some are ruled out
 _SPARQL = re.compile(
     r"(\s|#(?!\d)[^\n]*(\n|$))*"  # comments; #12 is an id in a tree
@@ -87,6 +88,10 @@ def read(text, vocabulary):
     """
     if not text.strip():
         raise ValueError(f"empty: a question is due, such as {EXAMPLE}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # what a command line gives for other bytes
+        raise ValueError(f"query {text[:40]!r}: not UTF-8 text at column {error.start + 1}") from None
     if _SPARQL.match(text):
         return sparql.compile(text, vocabulary)
     try:
@@ -94,6 +99,8 @@ def read(text, vocabulary):
     except ValueError as error:
         lost = re.search(r"[{}?]|:\w", text)
         raise ValueError(f"{error}; a question in SPARQL begins with SELECT" if lost else str(error)) from None
+    if (count := len(query.row(tree))) > MAX_NAMES:
+        raise ValueError(f"a question of {count} names: at most {MAX_NAMES} are answered; ask several questions")
     if not asserts(tree):
         raise ValueError(f"{text.strip()!r} asks for nothing: a relation that no ! stands before is due in every part")
     return tree

@@ -18,6 +18,7 @@ References:
 """
 
 import json
+import re
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from cqd import safe_files
 from cqd.graph import inverse
 
 PARTS = ("train", "valid", "test")
+_LONGEST_ID = 18  # digits, more than a graph has entities
+_HALF = re.compile("[\ud800-\udfff]")
+_MOST_UNNAMED = 10**6  # ids without names, unless there are as many triples
 
 
 def openke(folder):
@@ -58,7 +62,7 @@ def _openke_names(file):
     numbered = _counted(file)
     for number, line in numbered:
         name, _, text = line.strip().rpartition("\t") if "\t" in line.strip() else line.strip().rpartition(" ")
-        if not name.strip() or not text.isdecimal():
+        if not name.strip() or not _is_id(text):
             raise ValueError(f"{file}:{number}: a line is name<TAB>id, not {line!r}")
         if int(text) >= len(numbered) or int(text) in names:
             raise ValueError(f"{file}:{number}: id {text}; each id from 0 to {len(numbered) - 1} is due once")
@@ -66,11 +70,15 @@ def _openke_names(file):
     return [names[i] for i in range(len(names))]
 
 
+def _is_id(text):
+    return text.isdecimal() and len(text) <= _LONGEST_ID
+
+
 def _ids(file, rows, sizes):
     """Returns int32 [M, 3] of numbered rows of three ids, each below its size."""
     found = []
     for number, fields in rows:
-        if len(fields) != 3 or not all(field.isdecimal() for field in fields):
+        if len(fields) != 3 or not all(map(_is_id, fields)):
             raise ValueError(f"{file}:{number}: three ids are due, not {' '.join(fields)!r}")
         ids = tuple(map(int, fields))
         for value, size in zip(ids, sizes):
@@ -99,14 +107,21 @@ def npz(path):
     else:
         entities, relations = (_names_beside(path, kind) for kind in ("entities", "relations"))
         relations = relations and [_forward_names(column, path) for column in relations]
-    everything = np.concatenate([np.zeros((1, 3), int), *parts.values()])  # one triple where all parts are empty
-    entities = entities or [[f"entity_{i}" for i in range(everything[:, [0, 2]].max() + 1)]]
-    relations = relations or [[f"relation_{i}" for i in range(everything[:, 1].max() // 2 + 1)]]
+    entities = entities or [_unnamed("entity", [triples[:, [0, 2]] for triples in parts.values()], path)]
+    relations = relations or [_unnamed("relation", [triples[:, 1] // 2 for triples in parts.values()], path)]
     parts = {
         part: _forward(_checked(triples, len(entities[0]), 2 * len(relations[0]), f"{path}: {part}"), f"{path}: {part}")
         for part, triples in parts.items()
     }
     return entities, relations, parts
+
+
+def _unnamed(kind, ids, path):
+    """Returns names for ids that have none: KIND_0 to the largest id of a list of arrays."""
+    last, count = max((int(array.max(initial=0)) for array in ids), default=0), sum(array.size for array in ids)
+    if last >= max(_MOST_UNNAMED, count):
+        raise ValueError(f"{path}: {kind} id {last} among {count}; give the names, or number them from 0 without gaps")
+    return [f"{kind}_{i}" for i in range(last + 1)]
 
 
 def packed(names):
@@ -116,9 +131,17 @@ def packed(names):
 
 def _unpacked(content, kind, path):
     try:
-        return json.loads(content[kind].astype(np.uint8, casting="no").tobytes())
-    except (KeyError, TypeError, ValueError):
+        names = json.loads(content[kind].astype(np.uint8, casting="no").tobytes())
+        if not isinstance(names, list) or not all(map(_is_text, names)):
+            raise TypeError
+        return names
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{path}: {kind} is not as cqd.loading.save writes it; save the graph again") from None
+
+
+def _is_text(name):
+    """Returns whether a name can be written: a str without halves of a character."""
+    return isinstance(name, str) and (name.isascii() or not _HALF.search(name))
 
 
 def _names_beside(path, kind):
@@ -172,6 +195,8 @@ def _pickled_names(file):
     names = safe_files.pickled(file)
     if not isinstance(names, dict) or set(names) != set(range(len(names))):
         raise ValueError(f"{file}: a dict from every id, 0 to the last, to its name is due")
+    if wrong := [i for i, name in names.items() if not _is_text(name) and type(name) is not int]:
+        raise ValueError(f"{file}: the name of {wrong[0]} is no text; give every id a name in Unicode")
     return [str(names[i]) for i in range(len(names))]
 
 

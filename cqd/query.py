@@ -80,6 +80,7 @@ TEMPLATES = {
     "pin": "r(r(a)) & !r(a)",
     "pni": "!r(r(a)) & r(a)",
 }
+MAX_DEPTH = 24  # of a tree that is read from text; one of 32 hops takes a minute to compile, of 48 many
 POSITIVE_TYPES = ("1p", "2p", "3p", "2i", "3i", "ip", "pi", "2u", "up")
 
 
@@ -234,6 +235,8 @@ def _inside(query, vocabulary):
 
 _TOKEN = re.compile(r'\s*(?:(?P<sign>[()&|!]|\^-1)|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^()&|!"^]+))', re.DOTALL)
 _ID = re.compile(r"#[0-9]+")
+_LONGEST_ID = 20  # characters
+_LONGEST_QUOTED = 80
 
 
 def _write(name):
@@ -255,13 +258,23 @@ def parse(text, vocabulary=None):
 
     Raises:
         ValueError: a syntax error, with its column (from 1), an unknown label, with the nearest ones, or a query nested
-            more deeply than Python's stack allows.
+            more deeply than MAX_DEPTH.
     """
     try:
         query = _Parser(text).query()
+        if _depth(query) > MAX_DEPTH:
+            raise RecursionError
         return bind(query, vocabulary) if vocabulary else query
     except RecursionError:
-        raise ValueError(f"query {text[:40]!r}...: nested too deeply to be read") from None
+        raise ValueError(f"query {_quoted(text)}: nested too deeply to be read") from None
+
+
+def _quoted(text):
+    return repr(text if len(text) <= _LONGEST_QUOTED else f"{text[:_LONGEST_QUOTED]}...")
+
+
+def _depth(query):
+    return 1 + max(map(_depth, children(query)), default=0)
 
 
 class _Parser:
@@ -286,7 +299,7 @@ class _Parser:
         self.at = 0
 
     def fail(self, column, problem):
-        raise ValueError(f"query {self.text!r}, column {column}: {problem}")
+        raise ValueError(f"query {_quoted(self.text)}, column {column}: {problem}")
 
     def take(self, *signs):
         """Returns whether the next token is one of the signs, and passes it if so."""
@@ -298,13 +311,13 @@ class _Parser:
     def due(self, sign):
         if not self.take(sign):
             kind, value, column = self.tokens[self.at]
-            self.fail(column, f"{sign!r} is due, not {'the end' if kind == 'end' else repr(value.strip())}")
+            self.fail(column, f"{sign!r} is due, not {'the end' if kind == 'end' else _quoted(value.strip())}")
 
     def query(self):
         query = self.disjunction()
         kind, value, column = self.tokens[self.at]
         if kind != "end":
-            self.fail(column, f"{value.strip()!r} after the end of the query; join parts by & or |")
+            self.fail(column, f"{_quoted(value.strip())} after the end of the query; join parts by & or |")
         return query
 
     def disjunction(self):
@@ -332,6 +345,8 @@ class _Parser:
         self.at += 1
         name = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL) if kind == "quoted" else value.strip()
         if kind == "bare" and _ID.fullmatch(name):
+            if len(name) > _LONGEST_ID:
+                self.fail(column, f"{len(name) - 1} digits are no id")
             name = int(name[1:])
         backwards = self.take(INVERSE)
         if not self.take("("):

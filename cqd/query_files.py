@@ -151,7 +151,7 @@ def _ids(answers, nested, file):
     if answers is None:
         return None
     found = answers.get(nested, ())
-    if not all(type(answer) is int for answer in found):
+    if not all(type(answer) is int and 0 <= answer < 2**31 for answer in found):
         raise ValueError(f"{file}: the answers of {nested} are not all ids")
     return np.array(sorted(found), dtype=np.int64)
 

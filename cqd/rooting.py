@@ -46,6 +46,7 @@ from cqd.query import ANYTHING, And, Entity, Not, Or, Projection, fill, row
 
 MAX_PARTS = 64
 MAX_NODES = 4096
+MAX_TRIED = 16384  # nodes of all trees that are tried, one for each choice of variables to cut; a few seconds
 MAX_CUTS = 2
 
 
@@ -112,11 +113,16 @@ def compile(pattern, select, *, vocabulary=None):
 def _opened(parts, forced, root):
     """Returns (cuts, builder, template) for the best variables to cut that leave no cycle."""
     cycle = apart = None
+    tried = 0
     for cuts in _cut_sets(parts, forced, root):
         asserted = parts
         for cut in cuts:
             asserted = _assert(asserted, cut)
         builder = _Builder()
+        if tried > MAX_TRIED:
+            raise ValueError(
+                "too many cycles for the variables that open them to be found; name one of their variables"
+            )
         try:
             return cuts, builder, builder.tree(root, asserted, {})
         except _Cycle as problem:
@@ -125,6 +131,7 @@ def _opened(parts, forced, root):
             apart = apart or problem
             if not cycle:  # from the start: no cut links parts
                 break
+        tried += builder.nodes
     if apart:
         raise ValueError(
             f"no positive condition links {listed(apart.args[0])} to {listed([root])}; "

@@ -22,6 +22,7 @@ References:
 """
 
 import itertools
+import logging
 import re
 from urllib.parse import unquote, urljoin
 
@@ -57,6 +58,7 @@ _FILTERS = {
     "RelationalExpression": "FILTER by comparison",
     "UnaryNot": "FILTER by !",
 }
+_LONGEST_NUMBER = 18  # digits
 _SUPPORTED = "basic patterns, UNION, MINUS, FILTER NOT EXISTS and paths of / and ^ are answered"
 
 
@@ -101,6 +103,8 @@ def _parse(text):
         from rdflib.plugins.sparql.parser import parseQuery
     except ImportError:
         raise ValueError("SPARQL needs rdflib: pip install rdflib") from None
+    logger = logging.getLogger("rdflib.term")  # has a traceback for each literal that is not as its type says
+    was_disabled, logger.disabled = logger.disabled, True
     try:
         return parseQuery(text)
     except RecursionError:
@@ -112,6 +116,8 @@ def _parse(text):
         rest = (error.pstr.splitlines() or [""])[line - 1 :]
         found = repr(rest[0][column - 1 :][:20]) if rest and rest[0][column - 1 :] else "the end"
         raise ValueError(f"SPARQL line {line}, column {column}: not understood from {found} on") from None
+    finally:
+        logger.disabled = was_disabled
 
 
 class _Reader:
@@ -154,9 +160,12 @@ class _Reader:
     def limit(self, query):
         if not query.limitoffset:
             return None
-        if query.limitoffset.offset is not None and int(query.limitoffset.offset):
+        offset, limit = query.limitoffset.offset, query.limitoffset.limit
+        for word, number in (("OFFSET", offset), ("LIMIT", limit)):
+            if number is not None and len(str(number)) > _LONGEST_NUMBER:
+                raise ValueError(f"SPARQL {word} has {len(str(number))} digits: a smaller number is due")
+        if offset is not None and int(offset):
             self.refuse("OFFSET")
-        limit = query.limitoffset.limit
         if limit is not None and int(limit) < 1:
             raise ValueError("SPARQL LIMIT 0 asks for no answer: at least 1 is due")
         return None if limit is None else int(limit)

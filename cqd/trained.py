@@ -76,7 +76,7 @@ def load(path):
     missing = [field for field in model._fields if f"table_{field}" not in content]
     if missing:
         raise ValueError(f"{path}: {name} is due to have the table {missing[0]}; train it again")
-    params = model(*(content[f"table_{field}"] for field in model._fields))
+    params = model(*(_single(content[f"table_{field}"]) for field in model._fields))
     _check_tables(params, name, source=path)
     vocabulary, parts = loading.load(path)
     if "train" not in parts:
@@ -85,10 +85,16 @@ def load(path):
     return Trained(model(*map(jnp.asarray, params)), vocabulary, parts)
 
 
+def _single(table):
+    """Returns a table of real numbers in single precision, in which one too large is infinite."""
+    with np.errstate(over="ignore"):
+        return table.astype(np.float32) if table.dtype.kind == "f" else table
+
+
 def _check_tables(params, name, *, source):
     """Raises ValueError, naming the source, for tables that no model of that name has."""
     for field, table in params._asdict().items():
-        if table.ndim != 2 or table.dtype.kind != "f" or not np.isfinite(table).all():
+        if table.ndim != 2 or not table.size or table.dtype.kind != "f" or not np.isfinite(table).all():
             raise ValueError(f"{source}: table_{field} is not a matrix of finite numbers; train the predictor again")
     width = params.relation.shape[1] * (2 if name == "rotate" else 1)
     entities = [params.entity, *([params.subject] if name == "cp" else [])]

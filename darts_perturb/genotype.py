@@ -77,7 +77,7 @@ def _parse_string(text, space):
             raise ValueError(f"genotype {text!r}: node {target} is {group!r}, need |op~source|op~source|...")
         for entry in group.strip("|").split("|"):
             op, _, source = entry.partition("~")
-            edge = (int(source), target) if re.fullmatch(r"[0-9]{1,3}", source) else None
+            edge = (int(source), target) if re.fullmatch(r"0|[1-9][0-9]{0,2}", source) else None
             if op not in space.ops:
                 raise ValueError(f"genotype {text!r}: unknown operation {op!r}; known: {', '.join(space.ops)}")
             if edge not in space.edges and edge is not None and edge[0] < target:

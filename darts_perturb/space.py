@@ -2,8 +2,8 @@
 
 A cell is a graph whose first nodes are its inputs. Every edge (j, i) carries a weighted sum of its operations of node
 j, and node i is the sum of the edges that end in it (Liu et al. 2019, arXiv:1806.09055, eq. 2). A space of one's own is
-another `Space`; the supernet reads nothing else. Operations are named by kind and window, any odd window: nor_conv_3x3,
-sep_conv_5x5, dil_conv_3x3, max_pool_3x3, avg_pool_3x3, and none, skip_connect and noise.
+another `Space`; the supernet reads nothing else. Operations are named by kind and window, any odd window up to 99:
+nor_conv_3x3, sep_conv_5x5, dil_conv_3x3, max_pool_3x3, avg_pool_3x3, and none, skip_connect and noise.
 
 References:
     NAS-Bench-201: Dong & Yang 2020, arXiv:2001.00326, section 2.1; DARTS: Liu et al. 2019, arXiv:1806.09055, section
@@ -17,7 +17,8 @@ import json
 import pathlib
 import re
 
-OPERATION = re.compile(r"none|skip_connect|noise|(?:nor|sep|dil)_conv_(\d+)x\1|(?:max|avg)_pool_(\d+)x\2")
+_WINDOW = "[1-9][0-9]?"
+OPERATION = re.compile(rf"none|skip_connect|noise|(?:nor|sep|dil)_conv_({_WINDOW})x\1|(?:max|avg)_pool_({_WINDOW})x\2")
 _WITHOUT_PARAMETERS = re.compile(r"none|skip_connect|noise|.*_pool_.*")
 
 # how the cells are joined
@@ -60,7 +61,7 @@ class Space:
         targets = {target for _, target in self.edges}
         self._check(
             all(0 <= source < target for source, target in self.edges)
-            and targets == set(range(self.num_inputs, self.num_nodes)),
+            and len(targets) == self.num_nodes - self.num_inputs,
             f"edges {self.edges}: need source < target and an edge into every node after the inputs",
         )
         wanted = 1 if self.skeleton == STAGES else 2
@@ -230,17 +231,37 @@ def load(path):
     """
     try:
         fields = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
     known_fields = {field.name for field in dataclasses.fields(Space)} - {"name"}
     if not isinstance(fields, dict) or not {"ops", "edges"} <= set(fields) <= known_fields:
         found = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
         raise ValueError(f"{path}: fields {found}; need ops and edges, and may have {', '.join(sorted(known_fields))}")
+    for name, value in fields.items():
+        if not _has_form(value, _FORMS[name]):
+            raise ValueError(f"{path}: a field is of another form: {name}, due as in {json.dumps(_EXAMPLES[name])}")
     try:
         return Space(str(path), **{name: _frozen(value) for name, value in fields.items()})
-    except (TypeError, AttributeError, ValueError) as error:
+    except ValueError as error:
         text = str(error)
-        raise ValueError(text if str(path) in text else f"{path}: a field is of another form: {text}") from None
+        raise ValueError(text if str(path) in text else f"{path}: {text}") from None
+
+
+# [x] is a list of any number of x
+_FORMS = {"ops": [str], "edges": [[int]], "skeleton": str, "choices": [[[str]]], "pool_norm": bool}
+_EXAMPLES = {
+    "ops": ["skip_connect", "sep_conv_3x3"],
+    "edges": [[0, 1], [0, 2], [1, 2]],
+    "skeleton": STAGES,
+    "choices": [[["skip_connect"], ["sep_conv_3x3"], ["sep_conv_3x3"]]],
+    "pool_norm": True,
+}
+
+
+def _has_form(value, form):
+    if isinstance(form, list):
+        return isinstance(value, list) and all(_has_form(each, form[0]) for each in value)
+    return type(value) is form
 
 
 def _frozen(value):

@@ -60,7 +60,10 @@ def _from_npz(path):
         with np.load(path, allow_pickle=False) as file:
             if "acc" not in file.files:
                 raise ValueError(f"no array 'acc'; it has {', '.join(file.files) or 'none'}")
-            return file["acc"]
+            accuracy = file["acc"]
+        if not isinstance(accuracy, np.ndarray):
+            raise ValueError("'acc' is no array")
+        return accuracy
     except OSError as error:
         raise OSError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # np.load has many ways to fail on what is not an npz of plain arrays

@@ -65,7 +65,7 @@ def guarded(body, debug=False):
     """Returns the exit status of a binary and prints the text that body(signals) returns as its only stdout.
 
     Ends on purpose show as one line on stderr: the user's mistake 2, a number that is not finite 1, a signal 128 + its
-    number.
+    number, more memory than there is 1.
     """
     signals = Signals()
     say_plainly()
@@ -84,6 +84,9 @@ def guarded(body, debug=False):
     except Exception as error:
         if signals.pending is None:  # else library code has turned Interrupted into an error of its own
             hosts.end_unplanned(error)
+            if errors.is_out_of_memory(error) and not debug:
+                print(f"error: out of memory ({errors.one_line(error)}); make the sizes smaller", file=sys.stderr)
+                return 1
             raise
         return _stopped(signals)
     if text is not None:

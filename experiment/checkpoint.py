@@ -4,6 +4,7 @@ A checkpoint is written to a temporary name and renamed when it is whole, so a p
 leaves the one before. Every checkpoint carries the shapes and types of its leaves and is refused where they differ.
 """
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -137,22 +138,20 @@ class Checkpoints:
 
         if not self._path(stage).exists():
             return None
-        manager = self._manager(stage)
-        step = manager.latest_step()
+        with _named(self._path(stage)):
+            manager = self._manager(stage)
+            step = manager.latest_step()
         if step is None:
             return None
         where = self._path(stage) / str(step)
 
         def read(**items):
-            try:
+            with _named(where):
                 return manager.restore(step, args=ocp.args.Composite(**items))
-            except Exception as error:
-                raise UserError(
-                    f"{where}: unreadable checkpoint ({one_line(error)[:200]}); "
-                    "remove that directory to fall back to the one before, or choose another --workdir"
-                ) from error
 
         notes = read(notes=ocp.args.JsonRestore()).notes
+        with _named(where):
+            notes = dict(notes)
         leaves = notes.get("leaves", {})
         if target is None:
             state, wanted = read(state=ocp.args.StandardRestore(None)).state["state"], leaves
@@ -164,6 +163,18 @@ class Checkpoints:
             state, wanted = read(state=ocp.args.StandardRestore({"state": target})).state["state"], _leaves(target)
         _check_same(where, wanted, _leaves(state))
         return step, state, notes
+
+
+@contextlib.contextmanager
+def _named(where):
+    """Turns whatever orbax raises for damaged files into a UserError."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"{where}: unreadable checkpoint ({one_line(error)[:200]}); "
+            "remove that directory to fall back to the one before, or choose another --workdir"
+        ) from error
 
 
 def _is_key(leaf):

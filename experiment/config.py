@@ -5,6 +5,7 @@ Every mistake is a UserError that names the field, or the file and line.
 
 import difflib
 import importlib.util
+import math
 import pathlib
 import re
 import sys
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 from experiment.errors import UserError, one_line
 
 _MAX_SEED = 2**31
+_LARGEST = {int: 2**53, float: 1e30}  # arithmetic with larger ones overflows somewhere, and no run needs them
 
 
 def take_flag(argv, default):
@@ -114,18 +116,33 @@ def check_fields(config, reference, prefix="config"):
 
 
 def check_plain(config, prefix="config"):
-    """Raises UserError for a value that no config holds, or a seed that no generator takes."""
-    for name, value in config.items():
+    """Raises UserError for a value that no config holds, a number too large, or a seed that no generator takes."""
+    try:
+        items = list(config.items())
+    except TypeError:  # they are sorted by name
+        raise UserError(f"{prefix}: has a field whose name is no str") from None
+    for name, value in items:
         field = f"{prefix}.{name}"
         if isinstance(value, ConfigDict):
             check_plain(value, field)
         elif value is not None and not isinstance(value, (int, float, bool, str, tuple)):
             raise UserError(f"{field}: a {type(value).__name__} does not belong in a config; use a tuple")
+        elif name not in ("seed", "seeds"):
+            _check_size(field, value)
     for name in ("seed", "seeds") if prefix == "config" else ():
         value = config.get(name, ())
         for seed in value if isinstance(value, tuple) else (value,):
             if not isinstance(seed, int) or not 0 <= seed < _MAX_SEED:
                 raise UserError(f"config.{name}={value}: a seed is a whole number from 0 to {_MAX_SEED - 1}")
+
+
+def _check_size(field, value):
+    if isinstance(value, tuple):
+        for item in value:
+            _check_size(field, item)
+    largest = _LARGEST.get(type(value))
+    if largest is not None and largest < abs(value) < math.inf:
+        raise UserError(f"{field}: a number beyond {largest:.0e}; give a smaller one")
 
 
 def reference(system, run):

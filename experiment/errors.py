@@ -2,6 +2,8 @@
 
 import contextlib
 
+_LONGEST = 1000  # characters of a line; a text of the user's that is quoted may have any number
+
 
 class UserError(Exception):
     """A mistake the user can mend. The binary shows it as one line and exits with status 2."""
@@ -20,9 +22,15 @@ def user_errors():
         raise UserError(one_line(error)) from error
 
 
+def is_out_of_memory(error):
+    """Returns whether an error says that the host or a device has too little memory; a config may ask for any size."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED: Out of memory" in str(error)
+
+
 def one_line(error):
     """Returns the message of an error on one line, with the file of an OSError named."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 + 5 :]}"

@@ -126,12 +126,18 @@ def _checked(part, x, y, num_classes, real):
         raise ValueError(f"x_{part} has shape {x.shape}; need [n, H, W] or [n, H, W, 1 or 3]")
     labels = _checked_labels(f"y_{part}", y, len(x), num_classes)
     if real:
-        if x.dtype.kind not in "uif" or not np.isfinite(x).all():
-            raise ValueError(f"x_{part} must be finite numbers, its type is {x.dtype}")
-        return x.astype(np.float32), labels
+        single = _single(x) if x.dtype.kind in "uif" else None
+        if single is None or not np.isfinite(single).all():
+            raise ValueError(f"x_{part} must be finite numbers in single precision, its type is {x.dtype}")
+        return single, labels
     if x.dtype.kind not in "ui" or x.min() < 0 or x.max() > 255:
         raise ValueError(f"x_{part} must be whole numbers from 0 to 255, as uint8; its type is {x.dtype}")
     return x.astype(np.uint8), labels
+
+
+def _single(x):
+    with np.errstate(over="ignore"):  # what is too large is infinite then
+        return x.astype(np.float32)
 
 
 def _checked_labels(name, y, count, num_classes):
@@ -202,8 +208,17 @@ def _text(key):
     return key.decode("ascii", "replace") if isinstance(key, bytes) else str(key)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads containers, numbers, strings and numpy arrays of whole numbers; no global of a file is looked up."""
+class _Unpickler(pickle._Unpickler):
+    """Reads containers, numbers, strings and numpy arrays of whole numbers; no global of a file is looked up.
+
+    It is the one in Python: that in C takes gigabytes for a place far out in its memo.
+    """
+
+    def load_bytearray8(self):
+        """Reads a bytearray; pickle's own first takes the memory that the file announces."""
+        self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
 
     def find_class(self, module, name):
         stand_in = _STAND_INS.get((module.replace("numpy.core.", "numpy._core."), name))

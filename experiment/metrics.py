@@ -43,12 +43,12 @@ def plain(value):
 def _parse(path, text):
     """Returns the rows of whole lines."""
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
             row = json.loads(line)
-            if not (isinstance(row["stage"], str) and isinstance(row["step"], int)):
+            if not (line.isascii() and isinstance(row["stage"], str) and isinstance(row["step"], int)):
                 raise TypeError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(f"{path}:{number}: not a metrics row; mend or remove that line") from None
         rows.append(row)
     return rows

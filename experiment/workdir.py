@@ -11,6 +11,7 @@ read; all make the same calls. What comes back from a stage is the first's, so t
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -57,7 +58,7 @@ def read_summary(path, config):
             _check_inputs(path, _read_json(path / "inputs.json"))
         if not (path / "summary.json").exists():
             return None
-        summary = _read_json(path / "summary.json")
+        summary = _read_json(path / "summary.json", parse_constant=_refuse)
         if "figures" not in summary:
             raise UserError(f"{path / 'summary.json'}: not a summary; remove it to run the end again")
         return summary
@@ -104,8 +105,9 @@ class Workdir:
             self._lock = _lock(self.path)
             undo.callback(os.close, self._lock)  # a directory that is refused is free for the next
             self.summary = read_summary(self.path, config)  # again: another process may have been here meanwhile
-            if not (self.path / "config.json").exists():
+            if not (self.path / "inputs.json").exists():
                 self._write("inputs.json", json.dumps(_digests(inputs), indent=2) + "\n")
+            if not (self.path / "config.json").exists():  # a sweep's driver writes it before the run starts
                 self._write("config.json", json.dumps(config, indent=2) + "\n")
             self._metrics = Metrics(
                 self.path / "metrics.jsonl",
@@ -321,10 +323,14 @@ def _lock(path):
     return descriptor
 
 
-def _read_json(path):
+def _refuse(constant):
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _read_json(path, **options):
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8"), **options)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error}); restore the file or choose another --workdir") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a JSON object; restore the file or choose another --workdir")
@@ -339,14 +345,21 @@ def _digests(paths):
         files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
         for file in files:
             name = b"" if file == path else file.relative_to(path).as_posix().encode()
-            digest.update(hashlib.sha256(file.read_bytes()).digest() + name)
+            status = file.stat()
+            digest.update(_digest(file.absolute(), status.st_size, status.st_mtime_ns) + name)
         digests[str(path.absolute())] = digest.hexdigest()
     return digests
 
 
+@functools.cache
+def _digest(file, _size, _mtime_ns):
+    """Returns the sha256 of a file, read once in a process while it stays as it is: a sweep asks for every point."""
+    return hashlib.sha256(file.read_bytes()).digest()
+
+
 def _check_inputs(workdir, digests):
     for path, digest in digests.items():
-        if pathlib.Path(path).exists() and _digests([path])[path] != digest:
+        if pathlib.Path(path).exists() and digest not in _digests([path]).values():
             raise UserError(f"--workdir={workdir}: {path} has changed since this run began; choose another directory")
 
 

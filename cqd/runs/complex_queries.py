@@ -69,6 +69,8 @@ def _check(config):
     for name in (*positive, *(() if config.queries else ("num_queries",))):
         if config[name] < 1:
             raise ValueError(f"config.{name}={config[name]}: at least 1 is due")
+    if config.num_proved < 0:
+        raise ValueError(f"config.num_proved={config.num_proved}: at most so many a type, or 0 for none")
     if config.num_queries < 0:
         raise ValueError(f"config.num_queries={config.num_queries}: at most so many a type, or 0 for all of the file")
     for name in config.types:

@@ -99,7 +99,10 @@ def _lines():
     """Returns the questions on stdin, one a line, but for empty lines and comments."""
     if sys.stdin is None or sys.stdin.isatty():
         raise UserError("a question is missing; cqd-ask --help has an example")
-    lines = [line.strip() for line in sys.stdin]
+    try:
+        lines = [line.strip() for line in sys.stdin]
+    except UnicodeDecodeError as error:
+        raise UserError(f"stdin: not UTF-8 text ({error}); save the questions as UTF-8") from None
     found = [line for line in lines if line and not re.match(r"#(?!\d)", line)]
     if not found:
         raise UserError("a question is missing: stdin is empty; cqd-ask --help has an example")

@@ -66,7 +66,7 @@ def _asked_of_valid(vocabulary, world):
 def _check(config):
     graphs.check_items(config, types=str, models=str, methods=str, num_training=int, shares=(int, float))
     positive = ("max_answers", "queries_per_batch", "query_steps", "query_steps_per_call", "query_batch_size")
-    for name in (*positive, "num_negatives", *(() if config.queries else ("num_queries",))):
+    for name in (*positive, "num_negatives", "max_steps", *(() if config.queries else ("num_queries",))):
         if config[name] < 1:
             raise ValueError(f"config.{name}={config[name]}: at least 1 is due")
     if config.query_steps % config.query_steps_per_call:

@@ -117,11 +117,19 @@ def _read_judgements(config, vocabulary, worlds):
 
 def _check(config):
     graphs.check_items(config, types=str, reject=(int, float))
-    for name in ("num_queries", "num_judging", "num_judged", "max_answers", "first", "tune_epochs"):
+    for name in (
+        "num_queries",
+        "num_judging",
+        "num_judged",
+        "max_answers",
+        "first",
+        "tune_epochs",
+        "queries_per_batch",
+    ):
         least = 2 if name == "num_judging" else 1
         if config[name] < least:
             raise ValueError(f"config.{name}={config[name]}: at least {least} is due")
-    for name in ("accept", "keep", "tune_rate"):
+    for name in ("accept", "keep", "tune_rate", "largest_loss"):
         if not 0 <= config[name] < float("inf"):
             raise ValueError(f"config.{name}={config[name]}: a number from 0 up is due")
     if not config.reject or not all(0 <= weight < float("inf") for weight in config.reject):

@@ -94,3 +94,16 @@ def test_a_figure_is_saved_beside_its_points_and_twice_alike(tmp_path):
         workdir.save_figure("line", picture(), [{"x": 1}])
     assert (tmp_path / "w" / "figures" / "line.png").read_bytes() == first
     assert figures.table([{"x": 1, "y": 3}, {"x": 2, "z": "a,b"}]) == 'x,y,z\n1,3,\n2,,"a,b"\n'
+
+
+def test_a_config_that_a_sweep_wrote_first_is_kept_to_and_inputs_are_still_noted(tmp_path):
+    (tmp_path / "data").write_text("1")
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "config.json").write_text('{"seed": 0}')
+    with pytest.raises(UserError, match=r"config\.seed is 0 there and 1 here"):
+        Workdir(tmp_path / "w", {"seed": 1})
+    with Workdir(tmp_path / "w", {"seed": 0}, inputs=[tmp_path / "data"]):
+        pass
+    (tmp_path / "data").write_text("22")
+    with pytest.raises(UserError, match="data has changed since this run began"):
+        read_summary(tmp_path / "w", {"seed": 0})
