@@ -3,16 +3,21 @@
 Every run goes its ordinary way in a thread of its own, one thread at a time. Where it comes to a `call` it waits; once
 all wait or have ended, calls of the same function, static arguments and shapes are computed together. What a run does
 besides, such as checkpoints, rows and plots, stays its own, so it leaves the workdir that it leaves alone.
+
+Arguments that all have alike, the same array or equal numpy arrays or numbers, are not multiplied.
 """
 
 import functools
+import math
 import threading
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import logging
 
 _here = threading.local()
+_MEETING = (None, None)  # the question of `meet`
 
 
 def call(fn, *args, **static):
@@ -25,6 +30,13 @@ def call(fn, *args, **static):
     """
     member = getattr(_here, "member", None)
     return fn(*args, **static) if member is None else member.ask(fn, args, static)
+
+
+def meet():
+    """Waits until every other run is here too or has ended: those that make fewer calls do not run ahead."""
+    member = getattr(_here, "member", None)
+    if member is not None:
+        member.wait(_MEETING)
 
 
 def run(fns, signals):
@@ -44,9 +56,10 @@ def run(fns, signals):
         while waiting:
             for member in waiting:
                 member.go_on()
-            waiting = [member for member in waiting if member.question is not None]
-            for group in _alike(waiting):
+            asking = [member for member in members if member.question not in (None, _MEETING)]
+            for group in _alike(asking):
                 _answer(group)
+            waiting = asking or [member for member in members if member.question is not None]
         for member in members:
             if member.error is not None:
                 raise member.error
@@ -77,13 +90,17 @@ class _Member:
         """Returns the answer of a call, in the thread of the run."""
         leaves, tree = jax.tree.flatten(args)
         kinds = tuple((jnp.shape(leaf), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
-        self.question = (fn, tuple(sorted(static.items())), tree, kinds), leaves
-        self._is_back.release()
-        self._may_go.acquire()
+        self.wait(((fn, tuple(sorted(static.items())), tree, kinds), leaves))
         answer, self.answer = self.answer, None
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def wait(self, question):
+        """Returns once `go_on` is called again; in the thread of the run."""
+        self.question = question
+        self._is_back.release()
+        self._may_go.acquire()
 
     def _live(self):
         _here.member = self
@@ -106,42 +123,114 @@ def _alike(members):
 
 def _answer(members):
     """Gives each member its answer."""
-    (fn, static, tree, _), _ = members[0].question
+    (fn, static, tree, kinds), _ = members[0].question
     columns = list(zip(*(member.question[1] for member in members)))
     try:
-        axes = tuple(None if _is_one(column) else 0 for column in columns)
-        if any(axis == 0 for axis in axes):
-            leaves = [column[0] if axis is None else jnp.stack(column) for column, axis in zip(columns, axes)]
-            found = _program(fn, static, tree, axes, len(members))(leaves)
-            answers = [jax.tree.map(functools.partial(_part, i), found) for i in range(len(members))]
-        else:  # one member, or all with the same arguments
+        axes = tuple(map(_axis, columns))
+        if set(axes) <= {_ONE}:  # one member, or all with the same arguments
             answers = [fn(*jax.tree.unflatten(tree, [column[0] for column in columns]), **dict(static))] * len(members)
+        else:
+            answers = _program(fn, static, tree, kinds, axes)(columns, len(members))
     except Exception as error:
         answers = [error] * len(members)
     for member, answer in zip(members, answers):
         member.answer = answer
 
 
-def _is_one(column):
-    """Returns whether all give the same array, or the same Python number, which then stays one: of a weak type."""
+_AXES = _NUMBERS, _ONE, _ARRAYS = "numbers", "one", "arrays"
+
+
+def _axis(column):
+    """Returns what the members give: the same array or equal numbers, Python numbers, or arrays.
+
+    Python's numbers are not made arrays on the way: they are of a weak type.
+    """
     first = column[0]
+    if all(leaf is first for leaf in column):
+        return _ONE
     if isinstance(first, (bool, int, float)):
-        return all(type(leaf) is type(first) and leaf == first for leaf in column)
-    return all(leaf is first for leaf in column)
-
-
-def _part(i, leaf):
-    if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return leaf[i]
-    return jax.random.wrap_key_data(jax.random.key_data(leaf)[i], impl=jax.random.key_impl(leaf))
+        return _ONE if all(type(leaf) is type(first) and leaf == first for leaf in column) else _NUMBERS
+    same = all(isinstance(leaf, (np.ndarray, np.generic)) and np.array_equal(leaf, first) for leaf in column)
+    return _ONE if same else _ARRAYS
 
 
 @functools.cache
-def _program(fn, static, tree, axes, count):
-    """Returns the compiled function of the leaves of all members' arguments."""
-    logging.info("%d runs as one program: %s", count, getattr(fn, "__name__", fn))
+def _program(fn, static, tree, kinds, axes):
+    """Returns the function of (columns, their length) that gives all answers.
 
-    def one(*leaves):
-        return fn(*jax.tree.unflatten(tree, leaves), **dict(static))
+    Arguments go in and results come out packed: leaf by leaf they would cost more of the host than a short call does,
+    and put together and taken apart inside the program they would cost more compilation than the call itself.
+    """
+    sizes, given, result = set(), [], []
 
-    return jax.jit(lambda leaves: jax.vmap(one, in_axes=axes)(*leaves))
+    def one(own, shared, pack):
+        """Returns the packed result of one member; own and shared have None where the leaf is of another kind."""
+        arrays = iter(_unpacked(pack, given[0]))
+        leaves = [next(arrays) if axis == _ARRAYS else (own, shared)[axis == _ONE][i] for i, axis in enumerate(axes)]
+        found, form = jax.tree.flatten(fn(*jax.tree.unflatten(tree, leaves), **dict(static)))
+        result[:] = form, _like(found)
+        return _packed(found)
+
+    @jax.jit
+    def every(own, shared, packs):
+        logging.info("%d runs as one program: %s", len(packs), getattr(fn, "__name__", fn))
+        own = [column and jnp.stack(column) for column in own]
+        found = jax.vmap(one, in_axes=(0, None, 0))(own, shared, jax.tree.map(lambda *parts: jnp.stack(parts), *packs))
+        return [jax.tree.map(lambda part, place=place: part[place], found) for place in range(len(packs))]
+
+    def answers(columns, count):
+        # runs that fall out of step compile no program of their own, unless it is of half the size
+        size = min((size for size in sizes if count <= size < 2 * count), default=count)
+        sizes.add(size)
+        columns = [column + column[:1] * (size - count) for column in columns]
+        own, shared, arrays = ([c if a == axis else None for c, a in zip(columns, axes)] for axis in _AXES)
+        arrays = [list(leaves) for leaves in zip(*filter(None, arrays))] or [[]] * size
+        given[:] = [_like(arrays[0])]
+        found = every(own, [column and column[0] for column in shared], list(map(_pack, arrays)))
+        form, like = result
+        return [jax.tree.unflatten(form, _unpack(pack, like)) for pack in found[:count]]
+
+    return answers
+
+
+def _like(leaves):
+    """Returns (shape, type, implementation of a key or None) of arrays, of keys that of their numbers."""
+    impls = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
+    raw = jax.eval_shape(lambda leaves: list(map(_raw, leaves)), leaves)
+    return tuple((each.shape, each.dtype, impl) for each, impl in zip(raw, impls))
+
+
+def _packed(leaves):
+    """Returns arrays as one vector of each type; on several devices as they are, for they may be spread over them."""
+    raw, parts = list(map(_raw, leaves)), {}
+    if jax.device_count() > 1:
+        return dict(enumerate(raw))
+    for leaf in raw:
+        parts.setdefault(str(leaf.dtype), []).append(leaf.ravel())
+    return {name: jnp.concatenate(vectors) for name, vectors in parts.items()}
+
+
+def _unpacked(pack, like):
+    """Returns the arrays that were packed, as `_like` describes them."""
+    leaves, start = [], dict.fromkeys(pack, 0)
+    for number, (shape, dtype, impl) in enumerate(like):
+        if jax.device_count() > 1:
+            leaf = pack[number]
+        else:
+            name, size = str(dtype), math.prod(shape)
+            leaf = pack[name][start[name] : start[name] + size].reshape(shape)
+            start[name] += size
+        leaves.append(leaf if impl is None else jax.random.wrap_key_data(leaf, impl=impl))
+    return leaves
+
+
+_pack = jax.jit(_packed)
+_unpack = jax.jit(_unpacked, static_argnames="like")
+
+
+def _raw(leaf):
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf):
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,5 +1,8 @@
 """The images of a run, from the fields of its config."""
 
+import functools
+import pathlib
+
 import numpy as np
 
 from darts_perturb import data as images
@@ -10,7 +13,7 @@ _MAX_SEED = 2**31
 
 
 def load(config):
-    """Returns the `data.Dataset` that a config asks for.
+    """Returns the `data.Dataset` that a config asks for, the same arrays as before where the same is asked for again.
 
     Args:
         config: with the fields
@@ -28,19 +31,34 @@ def load(config):
     """
     _check_fields(config)
     if config.dataset == "digits":
-        return images.digits(config.data_seed)
+        return _digits(config.data_seed)
     if config.dataset == "textures":
         try:
-            return images.textures(config.data_seed, **config.textures)
+            return _textures(config.data_seed, **config.textures)
         except ValueError as error:
             raise ValueError(f"config.textures: {error}") from None
+    path = pathlib.Path(config.data_path)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+    stamp = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
     try:
-        found = image_files.load(config.data_path, real=True)
-        return images.split(_subset(config, found), config.data_seed, valid_fraction=config.valid_fraction)
+        fields = (config[name] for name in ("data_path", "data_seed", "num_train", "num_test", "valid_fraction"))
+        return _files(stamp, *fields)
     except ValueError as error:
         # fields and paths are named by those who know them
         named = str(error).startswith("config.") or str(config.data_path) in str(error)
         raise ValueError(str(error) if named else f"{config.data_path}: {error}") from None
+
+
+# runs of one process, as of a sweep, have the same images most often: they are made once, and once on the device
+_digits = functools.lru_cache(maxsize=1)(images.digits)
+_textures = functools.lru_cache(maxsize=1)(images.textures)
+
+
+@functools.lru_cache(maxsize=1)
+def _files(_stamp, path, seed, num_train, num_test, valid_fraction):
+    """Returns the Dataset of files as they were at a stamp."""
+    found = _subset(image_files.load(path, real=True), path, seed, num_train, num_test)
+    return images.split(found, seed, valid_fraction=valid_fraction)
 
 
 def _check_fields(config):
@@ -65,14 +83,13 @@ def _check_fields(config):
             raise ValueError(f"config.{field}={config[field]}: only config.dataset=files takes a part of the images")
 
 
-def _subset(config, found):
-    """Returns `experiment.images.Images` with random config.num_train and config.num_test of its two parts."""
-    rng = np.random.default_rng(config.data_seed)
-    for part in ("train", "test"):
+def _subset(found, path, seed, num_train, num_test):
+    """Returns `experiment.images.Images` with random num_train and num_test of its two parts, all of them for 0."""
+    rng = np.random.default_rng(seed)
+    for part, wanted in (("train", num_train), ("test", num_test)):
         x, y = getattr(found, f"x_{part}"), getattr(found, f"y_{part}")
-        wanted = config[f"num_{part}"]
         if wanted > len(y):
-            raise ValueError(f"config.num_{part}={wanted}: {config.data_path} has {len(y)} images in that part")
+            raise ValueError(f"config.num_{part}={wanted}: {path} has {len(y)} images in that part")
         if wanted:
             rows = rng.choice(len(y), wanted, replace=False)
             found = found._replace(**{f"x_{part}": x[rows], f"y_{part}": y[rows]})

@@ -11,12 +11,38 @@ from darts_perturb import data, perturb, retraining, search, selection, topology
 from darts_perturb import edges as edges_
 from darts_perturb import genotype as genotypes
 from darts_perturb.runs.retrained import retrained
-from experiment import mesh
+from experiment import mesh, unison
 
+# Fields of the config that are traced here, or decide on the host: runs that differ in no others share their calls.
+TRACED = (
+    "seeds",
+    *(f"search.{name}" for name in (*search.Settings._fields, "learning_rate", "final_learning_rate", "epsilon")),
+    *(f"projection.{name}" for name in ("learning_rate", "criterion", "order")),
+    *(f"retrain.{name}" for name in ("learning_rate", "final_learning_rate")),
+)
 FIXED = "fixed"  # a search whose alpha never moves
 SEARCHES = (*search.METHODS, FIXED)
 WAYS = ("magnitude", "perturbation", "one_shot")
 NETWORKS = ("supernet", "own")
+
+# of the process, not of a run: runs with the same settings have the same programs
+_init = jax.jit(search.init, static_argnames=("space", "channels", "layers", "num_classes"))
+_steps = jax.jit(search.steps, static_argnames=("space", "augment", "dtype", "method"))
+_watch = jax.jit(search.watch, static_argnames="space")
+_SCORE = ("space", "batch_size", "official", "augment", "dtype", "method")
+_removal = jax.jit(selection.removal, static_argnames=_SCORE)
+_topology_scores = jax.jit(topology.removal, static_argnames=_SCORE)
+
+
+@functools.partial(jax.jit, static_argnames=("space", "dtype", "method"))
+def _masked(params, masks, x, y, key, **static):
+    return perturb.masked(params, masks, x, y, key=key, **static)
+
+
+@functools.cache
+def _augmentation(shift, flip, fill):
+    """Returns `data.augment` with its settings, one object for the same ones: it is static in the programs above."""
+    return functools.partial(data.augment, shift=shift, flip=flip, fill=fill)
 
 
 class Jobs:
@@ -30,7 +56,7 @@ class Jobs:
         self.config, self.space, self.dataset, self.workdir = config, space, dataset, workdir
         self.dtype = jnp.dtype(config.dtype)
         self.mesh = _mesh(config.batch_size, config.eval_batch_size)
-        self.dataset = data.on_devices(dataset, self.mesh)
+        self.dataset = unison.call(data.on_devices, dataset, mesh=self.mesh)  # once for all that have the same images
         weight_rows, alpha_rows = search.halves(len(dataset.y_train))
         self.images = search.Images(self.dataset.x_train, self.dataset.y_train, weight_rows, alpha_rows)
         unit = 2 if "second_order" in config.searches else 1  # whose two half-steps are one step
@@ -38,28 +64,26 @@ class Jobs:
         self.epoch_steps, self.call_steps = _calls(epoch_steps, config.steps_per_call, unit)
         self.settings = search.Settings(**{name: config.search[name] for name in search.Settings._fields})
         sizes = {"channels": config.channels, "layers": config.layers, "num_classes": dataset.num_classes}
-        self.init = jax.jit(functools.partial(search.init, space=space, **sizes))
-        self.augment = functools.partial(data.augment, shift=config.shift, flip=config.flip, fill=dataset.black)
-        self.steps = jax.jit(
-            functools.partial(search.steps, space=space, augment=self.augment, dtype=self.dtype),
-            static_argnames="method",
-        )
-        self.watch = jax.jit(functools.partial(search.watch, space=space))
-        options = {"space": space, "dtype": self.dtype, "method": config.projection.method}
-        self.masked = jax.jit(functools.partial(perturb.masked, **options))
+        self.init = functools.partial(_init, space=space, **sizes)
+        self.augment = _augmentation(config.shift, config.flip, dataset.black)
         score = {"space": space, "batch_size": config.eval_batch_size}
         if config.projection.official:
-            score |= {**options, "official": True, "augment": self.augment}
-            self.removal = jax.jit(functools.partial(selection.removal, **score))
-            self.topology_scores = jax.jit(functools.partial(topology.removal, **score))
+            score |= {
+                "dtype": self.dtype,
+                "method": config.projection.method,
+                "official": True,
+                "augment": self.augment,
+            }
+            self.removal = functools.partial(unison.call, _removal, **score)
+            self.topology_scores = functools.partial(unison.call, _topology_scores, **score)
         else:
             self.removal = functools.partial(selection.removal, **score, masked_fn=self._masked)
             self.topology_scores = functools.partial(topology.removal, **score, masked_fn=self._masked)
 
     def _masked(self, params, masks, x, y, *, key, **_):
         """Returns what `perturb.masked` does, batch by batch: one small program for scores of every kind."""
-        maps = perturb.maps(self.config.projection.method)
-        chunk = 1 if maps else min(perturb.CHUNK, len(masks))
+        static = {"space": self.space, "dtype": self.dtype, "method": self.config.projection.method}
+        chunk = 1 if perturb.maps(static["method"]) else min(perturb.CHUNK, len(masks))
         whole = [np.arange(start, start + chunk) % len(masks) for start in range(0, len(masks), chunk)]
         parts = []
         for number in range(len(y)):
@@ -68,7 +92,8 @@ class Jobs:
                 batch = mesh.put(batch, self.mesh, None, mesh.DATA)
                 params, masks = mesh.put((params, masks), self.mesh)
             batch_key = jax.random.fold_in(key, number)
-            found = [mesh.gather(self.masked(params, masks[rows], *batch, key=batch_key)) for rows in whole]
+            every = [unison.call(_masked, params, masks[rows], *batch, batch_key, **static) for rows in whole]
+            found = list(map(mesh.gather, every))
             parts.append([jnp.concatenate(each)[: len(masks)] for each in zip(*found)])
         return tuple(jnp.concatenate(each, axis=1) for each in zip(*parts))
 
@@ -95,7 +120,7 @@ class Jobs:
             shown = {f"weight_{row}_{place}": value for (row, place), value in np.ndenumerate(weights)}
             if also is not None and (start + self.call_steps) % (len(plan.for_alpha) // config.epochs) == 0:
                 shown |= also(state)
-            return state, {**info, **self.watch(state.alpha, state.choice), **shown}
+            return state, {**info, **_watch(state.alpha, state.choice, space=self.space), **shown}
 
         return self._loop(
             f"search_{name}_{seed}",
@@ -109,7 +134,12 @@ class Jobs:
         """Returns what `Workdir.loop` does, of a state that every device of the mesh has, also when it is read back."""
         if self.mesh is not None:
             state = mesh.put(state, self.mesh)
-        return self.workdir.loop(name, state, step, **settings)
+
+        def met(state, start):
+            unison.meet()  # some decisions take more calls than others
+            return step(state, start)
+
+        return self.workdir.loop(name, state, met, **settings)
 
     def _plan(self, key, num_steps, bilevel, **recipe):
         """Returns num_steps steps of the weights over half of the images, each after a step of alpha where bilevel."""
@@ -121,12 +151,27 @@ class Jobs:
 
     def _spread(self, plan):
         """Returns a plan whose batches lie on all devices of the mesh."""
+        # of numpy, so that runs together see that it is one: a branch on different ones would compute both sides
+        plan = plan._replace(for_alpha=np.asarray(plan.for_alpha))
         return plan if self.mesh is None else plan._replace(index=mesh.put(plan.index, self.mesh, None, mesh.DATA))
 
-    def _call(self, key, state, plan, start, **options):
+    def _call(self, key, state, plan, start, method="first_order"):
         """Returns (state, info) after one compiled call: the half-steps of a plan from number `start` on."""
         part = jax.tree.map(lambda leaf: leaf[start : start + self.call_steps], plan)
-        return self.steps(key, state, self.images.x, self.images.y, part, self.settings, start, **options)
+        return unison.call(
+            _steps,
+            key,
+            state,
+            self.images.x,
+            self.images.y,
+            part,
+            self.settings,
+            start,
+            space=self.space,
+            augment=self.augment,
+            dtype=self.dtype,
+            method=method,
+        )
 
     def strengths(self, name, seed, state):
         """Returns the `perturb.Scores` of a searched supernet, every removal on every edge, and logs them."""

@@ -20,6 +20,7 @@ from darts_perturb.runs import datasets, plots, retrained, summary
 from darts_perturb.runs import jobs as jobs_
 
 INPUTS = ("data_path", "table", "space_file")
+VECTORIZED = jobs_.TRACED
 
 
 class Data(NamedTuple):
@@ -28,6 +29,14 @@ class Data(NamedTuple):
     space: spaces.Space
     dataset: images.Dataset
     table: tabular.Table | None
+
+
+def apart(config):
+    """Returns what runs of one process compute one after the other, though they differ in VECTORIZED fields alone."""
+    own = config["retrain"]["network"] == "own" and config["retrain"]["seeds"]
+    return (
+        "cells are trained in networks of their own, each another program (config.retrain.network='own')" if own else ""
+    )
 
 
 def load(config):

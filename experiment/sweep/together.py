@@ -7,12 +7,16 @@ runs the points whose flags are given, each as a JSON list of words, in one proc
 them, so that points which differ in no others run as one program:
 
     VECTORIZED = ("seed", "eta")
+
+It may also have a function `apart` of a config: what points compute one after the other all the same, or "".
 """
 
 import functools
 import importlib
 import json
 import sys
+
+from absl import logging
 
 from experiment import app, unison
 from experiment.errors import UserError
@@ -45,6 +49,12 @@ def groups(sweep, points, size=None):
     alike = {}
     for point in points:
         alike.setdefault(json.dumps(_without(point.config, fields), sort_keys=True), []).append(point)
+    alone = sum(len(group) == 1 for group in alike.values())
+    if alone:
+        logging.warning("[sweep] --vectorize: %d of %d points run alone", alone, len(points))
+        logging.warning("[sweep] points run as one program where they differ in config.{%s} alone", ", ".join(fields))
+    if alone < len(points) and hasattr(module, "apart") and (what := module.apart(sweep.config)):
+        logging.warning("[sweep] --vectorize: one after the other still: %s", what)
     size = size or len(points)
     return [group[start : start + size] for group in alike.values() for start in range(0, len(group), size)]
 

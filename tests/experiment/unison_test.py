@@ -78,6 +78,76 @@ def test_equal_numbers_stay_of_a_weak_type():
     assert [(each.dtype, float(each[0])) for each in found] == [(jnp.bfloat16, 0.5), (jnp.bfloat16, 1.0)]
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_a_branch_on_equal_numpy_arrays_stays_one(equal):
+    taken = []
+
+    @jax.jit
+    def branch(flag, x):
+        def told(name):
+            jax.debug.callback(lambda: taken.append(name))
+            return x
+
+        return jax.lax.cond(flag[0], lambda: told("yes"), lambda: told("no"))
+
+    flags = [np.array([True]), np.array([equal])]
+    runs = [functools.partial(unison.call, branch, flag, jnp.full(2, k)) for k, flag in enumerate(flags)]
+    np.testing.assert_array_equal(unison.run(runs, Signals()), [[0, 0], [1, 1]])
+    jax.effects_barrier()
+    assert set(taken) == ({"yes"} if equal else {"yes", "no"})
+
+
+def test_what_a_call_gives_comes_back_as_it_is():
+    @jax.jit
+    def everything(key, x):
+        flat = {"key": jax.random.split(key, 3), "flag": x > 1, "count": x.astype(jnp.int8), "none": x[:0]}
+        return flat, (x.sum(), x.astype(jnp.bfloat16).reshape(2, 2))
+
+    arguments = [(jax.random.key(k, impl="rbg"), jnp.arange(4.0) + k) for k in range(3)]
+    found = unison.run([functools.partial(unison.call, everything, *each) for each in arguments], Signals())
+    for own, each in zip(found, arguments, strict=True):
+        wanted = everything(*each)
+        assert jax.tree.structure(own) == jax.tree.structure(wanted)
+        assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), own) == jax.tree.map(
+            lambda leaf: (leaf.shape, leaf.dtype), wanted
+        )
+        raw = jax.tree.map(lambda leaf: unison._raw(leaf).astype(np.float32), (own, wanted))
+        jax.tree.map(np.testing.assert_allclose, *raw)
+
+
+def test_runs_that_end_leave_programs_of_a_few_sizes(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(unison.logging, "info", lambda _, size, name: sizes.append(size))
+    check_as_alone([walker(seed, 0.5, steps=steps, size=9) for seed, steps in enumerate((1, 2, 3, 4, 4, 5, 5, 6))])
+    assert sizes == [8, 3]  # that of 8 is also for 7, 6 and 5; one run alone needs none
+
+
+@pytest.mark.parametrize("meets", [True, False])
+def test_runs_that_meet_stay_in_step(meets):
+    @jax.jit
+    def often(x):
+        return x + 1
+
+    @jax.jit
+    def seldom(x):
+        return x * 2
+
+    def run(count, turns, start):
+        x = jnp.float32(start)
+        for _ in range(turns):
+            for fn, times in ((often, count), (seldom, 1)):
+                if meets:
+                    unison.meet()
+                for _ in range(times):
+                    x = unison.call(fn, x)
+        return float(x)
+
+    cases = [(1, 2, 0.0), (3, 2, 1.0), (2, 1, 2.0)]
+    found = unison.run([functools.partial(run, *case) for case in cases], Signals())
+    assert (seldom._cache_size() == 0) == meets  # never of one run alone
+    assert found == [run(*case) for case in cases]
+
+
 def test_one_run_computes_at_a_time_and_each_in_a_thread_of_its_own():
     seen = []
     unison.run([walker(seed, 1.0, seen=seen) for seed in range(3)], Signals())

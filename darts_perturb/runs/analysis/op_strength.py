@@ -11,6 +11,7 @@ from darts_perturb.runs import summary
 from darts_perturb.runs.analysis import op_strength_plots, supernets
 
 INPUTS = supernets.INPUTS
+VECTORIZED = jobs_.TRACED
 STRENGTHS = ("accuracy", "loss")  # held-out accuracy after fine-tuning, and the loss turned round
 
 

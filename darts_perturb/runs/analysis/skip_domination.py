@@ -10,6 +10,7 @@ from darts_perturb.runs import summary
 from darts_perturb.runs.analysis import skip_domination_plots, supernets
 
 INPUTS = supernets.INPUTS
+VECTORIZED = jobs_.TRACED
 MIN_EPOCHS = 3  # of a rank correlation over them
 
 

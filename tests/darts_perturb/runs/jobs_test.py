@@ -8,6 +8,8 @@ from configs.darts_perturb import digits
 from darts_perturb import edges, perturb, search, selection
 from darts_perturb.runs import datasets, jobs
 from darts_perturb.space import Space
+from experiment import unison
+from experiment.signals import Signals
 from experiment.workdir import Workdir
 from tests.darts_perturb import tiny
 
@@ -82,6 +84,52 @@ def test_an_epoch_is_whole_calls_of_about_the_length_asked_for(epoch_steps, aske
     assert jobs._calls(epoch_steps, asked, unit) == expected
     total, size = expected
     assert total % size == size % unit == 0
+
+
+TOGETHER = [
+    (tiny.STAGES_SPACE, "first_order", False),
+    pytest.param(tiny.CELLS_SPACE, "sdarts_adv", False, marks=pytest.mark.slow),
+    pytest.param(tiny.CELLS_SPACE, "second_order", True, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("space", "name", "official"), TOGETHER)
+def test_runs_of_other_traced_numbers_are_one_program(tmp_path, monkeypatch, space, name, official):
+    changes = [{"search.learning_rate": 0.05}, {"search.epsilon": (0.1, 0.2), "projection.criterion": "loss"}]
+    configs = [digits.get_config("smoke"), digits.get_config("smoke")]
+    for config, own in zip(configs, changes):
+        config.update_from_flattened_dict({"searches": (name,), "projection.official": official, **own})
+    configs = list(map(FrozenConfigDict, configs))
+    assert all(field in jobs.TRACED for own in changes for field in own)
+    ways = ("perturbation", "one_shot")
+
+    def run(folder, seed):
+        with Workdir(tmp_path / folder / str(seed), {}) as workdir:
+            found = jobs.Jobs(configs[seed], space, datasets.load(configs[seed]), workdir)
+            state = found.search(name, seed)
+            scores = found.strengths(name, seed, state)
+            return state.params, scores, [found.select(way, name, seed, state, scores) for way in ways]
+
+    monkeypatch.setattr(jobs.genotypes, "from_choice", lambda _, *choice: jax.tree.map(np.asarray, choice))
+    together = unison.run([lambda seed=seed: run("together", seed) for seed in range(2)], Signals())
+    for seed, own in enumerate(together):
+        with jax.debug_key_reuse(False):  # official scores of all edges are of one key
+            alone = run("alone", seed)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), own, alone)
+    assert not np.allclose(together[0][1].loss, together[1][1].loss)
+
+
+def test_runs_of_the_same_settings_share_their_images_and_programs(made, tmp_path):
+    first, _ = made
+    with Workdir(tmp_path, {}) as workdir:
+        second = jobs.Jobs(first.config, tiny.STAGES_SPACE, datasets.load(first.config), workdir)
+    assert second.augment is first.augment
+    compiled = jobs._init._cache_size()
+    second.init(jax.random.key(5))
+    assert jobs._init._cache_size() == compiled
+    runs = [lambda: jobs.Jobs(first.config, tiny.STAGES_SPACE, datasets.load(first.config), workdir)] * 2
+    both = unison.run(runs, Signals())
+    assert both[0].images.x is both[1].images.x
 
 
 def test_codes_of_genotypes_tell_them_apart():

@@ -56,6 +56,21 @@ def test_points_together_come_out_as_alone(here, tmp_path):
     assert here(TOY, f"--workdir={root}", "--config.num_steps=30")[1]["done"] == 4  # a finished sweep without the flag
 
 
+def test_points_that_run_alone_are_told(tmp_path, monkeypatch):
+    """So is what a run with such calls computes apart."""
+    said = []
+    monkeypatch.setattr(together.logging, "warning", lambda text, *values: said.append(text % values))
+    config = toy_config(tmp_path, "return [{'seed': s} for s in (0, 1)] + [{'num_steps': 20}]")
+    sweep = points.read("toy", {"walk": "toy.walk"}, config.removeprefix("--config="), None, (), tmp_path)
+    assert [len(group) for group in together.groups(sweep, sweep.points)] == [2, 1]
+    assert said[0] == "[sweep] --vectorize: 1 of 3 points run alone"
+    assert "config.{seed, inner.rate, nan_at}" in said[1]
+    assert len(said) == 2
+    monkeypatch.setattr("toy.walk.apart", lambda config: f"its {config['num_steps']} figures", raising=False)
+    together.groups(sweep, sweep.points[:2])
+    assert said[2:] == ["[sweep] --vectorize: one after the other still: its 50 figures"]
+
+
 def test_groups_are_of_points_that_differ_in_traced_numbers_alone_and_of_a_size(tmp_path):
     config = toy_config(
         tmp_path,
@@ -86,6 +101,10 @@ def test_what_cannot_run_together_runs_one_by_one(here, tmp_path):
 SYSTEMS = [
     ("ntk_asgd", "averaging", [{"eta_sup_k": 0.2}, {"seed": 1}], 2),
     ("cqd", "train", [{"regularization": 0.03}, {"regularization": 0.05, "learning_rate": 0.2}], 1),
+    pytest.param(
+        *("darts_perturb", "digits", [{"seeds": (2,), "search.learning_rate": 0.05}, {"seeds": (0,)}], 2),
+        marks=pytest.mark.slow,
+    ),
     pytest.param("ntk_asgd", "rates", [{"noise": 0.25}, {"noise": 0.5}], 2, marks=pytest.mark.slow),
     pytest.param("ntk_asgd", "misspecified", [{"constant": 0.3}, {"constant": 1.0}], 2, marks=pytest.mark.slow),
     pytest.param("ntk_asgd", "layers", [{"network.noise": 0.1}, {"network.noise": 0.2}], 1, marks=pytest.mark.slow),
