@@ -68,9 +68,7 @@ def by_sets(node):
             return set(range(len(ENTITIES))) - by_sets(child)
 
 
-_PLACE = (
-    r"SPARQL|unknown |entity #|relation #|ambiguous|query|asks for|empty: |\?|_:|condition|negat|cycle|union|names"
-)
+_PLACE = r"SPARQL|unknown |entity #|relation #|ambiguous|query|asks for|empty: |\?|_:|condition|negat|cycle|union|names"
 # What means the same to a graph database: names by the prefix `:` alone, no literals, no full IRIs, no comments.
 _STANDARD = re.compile(r"[^\"'<>#%\\0-9]*", re.ASCII)
 
