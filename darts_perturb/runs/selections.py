@@ -62,6 +62,8 @@ def load(config):
 def _space(config):
     """Returns the space of a config, checked to be one whose cells can be written down and trained."""
     if not config.space_file:
+        if config.space.endswith(".json"):  # of a file given so nothing would notice that it has changed
+            raise ValueError(f"config.space={config.space}: a name is due; give a file as config.space_file")
         try:
             return spaces.get(config.space)
         except ValueError as error:

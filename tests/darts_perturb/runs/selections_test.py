@@ -78,6 +78,8 @@ def test_a_space_of_one_s_own_is_loaded(tmp_path):
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"ops": ["skip_connect", "nor_conv_3x3"], "edges": [[0, 1]]}))
     assert selections.load(config_of(space_file=str(path))).space.ops == ("skip_connect", "nor_conv_3x3")
+    with pytest.raises(ValueError, match=r"own\.json: a name is due; give a file as config\.space_file"):
+        selections.load(config_of(space=str(path)))
 
 
 @pytest.mark.slow
