@@ -45,10 +45,12 @@ def test_too_long_is_a_defect(monkeypatch):
 
 
 def test_too_much_memory_is_a_defect(monkeypatch):
-    monkeypatch.setattr(outcome, "MEMORY_MB", 1)
-    most_kb = outcome.resource.getrusage(outcome.resource.RUSAGE_SELF).ru_maxrss
+    monkeypatch.setattr(outcome, "MEMORY_MB", 50)
+    np.ones(2**25)  # what was used and given back before does not count
+    with outcome.bounded():
+        np.ones(2**20)
     with pytest.raises(outcome.Defect, match="MB more memory"), outcome.bounded():
-        np.ones(most_kb * 128 + 2**22)
+        np.ones(2**24)
 
 
 def test_a_logged_traceback_is_a_defect():
