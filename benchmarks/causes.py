@@ -20,6 +20,11 @@ _CAUSES = (  # start of the case, what stands beside it, the sentence
         "value also between near inputs, where theirs is off by 9e-5",
     ),
     (
+        "Gram, two layers; n = 400, d = 784, M = 256",
+        "neural_tangents_3",
+        "milliseconds on either side: by processor time ours is ahead, by the clock it changes from run to run",
+    ),
+    (
         "removal scores of one edge",
         "forward passes",
         "as many passes and little else; which of the two is ahead changes from run to run",
