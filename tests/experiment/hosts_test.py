@@ -83,7 +83,8 @@ def test_a_number_that_is_not_finite_ends_all_that_a_cluster_started(tmp_path):
         assert "Traceback" not in err
 
 
-RUNS = {"cqd": "train", "ntk_asgd": "averaging", "darts_perturb": "digits"}
+ONE_SEARCH = ("--config.searches=('first_order',)", "--config.seeds=(0,)")
+RUNS = {"cqd": ("train",), "ntk_asgd": ("averaging",), "darts_perturb": ("digits", *ONE_SEARCH)}
 
 
 def test_two_processes_find_the_figures_of_one_with_as_many_devices(tmp_path):
@@ -98,7 +99,8 @@ def test_two_processes_find_the_figures_of_one_with_as_many_devices(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("system", RUNS)
 def test_a_run_of_two_processes_killed_in_the_middle_ends_as_an_undisturbed_one(tmp_path, system):
-    command = [f"{system}.main", f"--config=configs/{system}/{RUNS[system]}.py:smoke"]
+    run, *overrides = RUNS[system]
+    command = [f"{system}.main", f"--config=configs/{system}/{run}.py:smoke", *overrides]
     status, _, err = team.alone(*command, f"--workdir={tmp_path / 'one'}", devices=4)
     assert status == 0, err
     whole = team.run(*command, f"--workdir={tmp_path / 'whole'}")

@@ -1,6 +1,7 @@
 """Several processes of one run, as a cluster starts them, with some forced CPU devices each."""
 
 import contextlib
+import math
 import random
 import socket
 import subprocess
@@ -87,25 +88,32 @@ def alone(module, *args, devices=1):
 BEFORE_DECISIONS = ("search_", "strengths_", "retrain_")
 
 
-def assert_near(found, expected, rtol, stages=None):
-    """Asserts that two workdirs hold the same figures and rows, or rows of some stages, but for float tolerance.
+def assert_near(found, expected, rtol, stages=None, steps=None):
+    """Asserts that two workdirs hold the same figures and rows, or some rows, but for float tolerance.
 
     Args:
         found: workdir.
         expected: workdir.
         rtol: relative tolerance.
-        stages: how the stages begin whose rows are compared, where both have them; all, and the figures, if left out.
+        stages: how the stages begin whose rows are compared, where both have them; of all, if left out.
+        steps: the last step whose rows are compared; the figures and all rows, if this and stages are left out.
     """
     (figures, rows), (wanted, other_rows) = map(binary.figures, (found, expected))
-    if stages is None:
+    if stages is None and steps is None:
         assert not differences(figures, wanted, rtol)
         assert not differences(rows, other_rows, rtol)
         return
+    last = math.inf if steps is None else steps
     ours, others = (
-        {(row["stage"], row["step"]): row for row in each if row["stage"].startswith(stages)}
+        {
+            (row["stage"], row["step"]): row
+            for row in each
+            if row["stage"].startswith(stages or "") and row["step"] <= last
+        }
         for each in (rows, other_rows)
     )
     both = ours.keys() & others.keys()
+    assert both
     assert len(both) > len(others) / 2
     for key in both:
         assert not differences(ours[key], others[key], rtol), key
